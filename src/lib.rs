@@ -1,0 +1,8 @@
+//! **outpost**: forms and records that work where the network does not.
+//!
+//! The modules in reading order. Arrows point one way: `main → web, sync → node → store → domain` and `web → views → domain`.
+//! `domain` and `views` compute and do nothing else, so they build for the browser too; all the rest stands behind the
+//! feature `server`.
+
+pub mod domain;
+pub mod views;

@@ -1,0 +1,1 @@
+//! Pages and partials as askama structs: domain values in, HTML out, no I/O.
