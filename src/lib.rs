@@ -5,4 +5,6 @@
 //! feature `server`.
 
 pub mod domain;
+#[cfg(feature = "server")]
+pub mod store;
 pub mod views;

@@ -2,6 +2,13 @@
 //!
 //! Nothing here reads a clock, a file, a socket or a source of chance; time and ids arrive as arguments.
 
+pub mod clock;
 mod field_error;
+pub mod ids;
+pub mod json;
+pub mod path;
+pub mod record;
+pub mod save;
+pub mod stamp;
 
 pub use field_error::FieldError;

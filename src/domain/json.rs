@@ -1,0 +1,248 @@
+//! Canonical JSON: what equality, hashes and digests mean.
+//!
+//! Ours, not RFC 8785, which forces numbers through doubles: keys sorted by code point, no white space, strings
+//! minimally escaped, numbers as exact decimals in one normal form (`1.0`, `1` and `10e-1` are one value, 2⁶⁰+1 is
+//! another than 2⁶⁰). It is for comparing; what is stored and shown is what was typed.
+
+use std::cmp::Ordering;
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+/// The canonical text of a value; equal values have equal texts and the reverse.
+pub fn canonical(value: &Value) -> String {
+    let mut out = String::new();
+    write_canonical(&mut out, value);
+    out
+}
+
+/// Appends the canonical text of a value.
+pub fn write_canonical(out: &mut String, value: &Value) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Number(number) => write_number(out, &number.to_string()),
+        Value::String(text) => write_string(out, text),
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_canonical(out, item);
+            }
+            out.push(']');
+        }
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort_unstable();
+            out.push('{');
+            for (i, key) in keys.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_string(out, key);
+                out.push(':');
+                write_canonical(out, &map[key]);
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// Whether two values are one: by value of numbers, whatever the order of keys.
+pub fn equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => {
+            let (a, b) = (a.to_string(), b.to_string());
+            a == b || Decimal::parse(&a) == Decimal::parse(&b)
+        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
+        }
+        _ => a == b,
+    }
+}
+
+/// The same value with the keys of all its objects in code point order, so that nodes that saw the same changes hold
+/// the same bytes. Numbers keep their text.
+pub fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<(String, Value)> = map.into_iter().collect();
+            entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(entries.into_iter().map(|(key, value)| (key, sorted(value))).collect::<Map<_, _>>())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
+fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            c if (c as u32) < 0x20 => write!(out, "\\u{:04x}", c as u32).expect("a String takes all that is written"),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn write_number(out: &mut String, text: &str) {
+    match Decimal::parse(text) {
+        Some(number) => number.write(out),
+        None => out.push_str(text),
+    }
+}
+
+/// An exact decimal, `±0.DIGITS × 10^point`, with no leading or trailing zeros among the digits. Compares by value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decimal {
+    negative: bool,
+    digits: Vec<u8>,
+    point: i64,
+}
+
+impl Decimal {
+    /// Reads the text of a JSON number. `None` if it is none, or if its exponent is beyond ±10¹⁸.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (negative, text) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (mantissa, exponent) = match text.find(['e', 'E']) {
+            Some(at) => (&text[..at], text[at + 1..].strip_prefix('+').unwrap_or(&text[at + 1..]).parse::<i64>().ok()?),
+            None => (text, 0),
+        };
+        if exponent.abs() > 1_000_000_000_000_000_000 {
+            return None;
+        }
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = whole.bytes().chain(fraction.bytes());
+        if whole.is_empty() || !all.clone().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let digits: Vec<u8> = all.collect();
+        let leading = digits.iter().take_while(|d| **d == b'0').count();
+        let trailing = digits.iter().rev().take_while(|d| **d == b'0').count();
+        if leading == digits.len() {
+            return Some(Self { negative: false, digits: Vec::new(), point: 0 });
+        }
+        Some(Self {
+            negative,
+            point: exponent + whole.len() as i64 - leading as i64,
+            digits: digits[leading..digits.len() - trailing].to_vec(),
+        })
+    }
+
+    /// Plain notation for the usual sizes, otherwise one digit before the point and an exponent.
+    fn write(&self, out: &mut String) {
+        if self.digits.is_empty() {
+            return out.push('0');
+        }
+        if self.negative {
+            out.push('-');
+        }
+        let digits = || self.digits.iter().map(|d| *d as char);
+        let count = self.digits.len() as i64;
+        match self.point {
+            point if point >= count && point <= 40 => {
+                out.extend(digits());
+                out.extend(std::iter::repeat_n('0', (point - count) as usize));
+            }
+            point if point > 0 && point < count => {
+                out.extend(digits().take(point as usize));
+                out.push('.');
+                out.extend(digits().skip(point as usize));
+            }
+            point if point <= 0 && point > -20 => {
+                out.push_str("0.");
+                out.extend(std::iter::repeat_n('0', (-point) as usize));
+                out.extend(digits());
+            }
+            point => {
+                out.extend(digits().take(1));
+                if count > 1 {
+                    out.push('.');
+                    out.extend(digits().skip(1));
+                }
+                write!(out, "e{}", point - 1).expect("a String takes all that is written");
+            }
+        }
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let size = |a: &Self, b: &Self| match (a.digits.is_empty(), b.digits.is_empty()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            _ => a.point.cmp(&b.point).then_with(|| a.digits.cmp(&b.digits)),
+        };
+        match (self.negative, other.negative) {
+            (false, false) => size(self, other),
+            (true, true) => size(other, self),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> String {
+        canonical(&serde_json::from_str(text).expect("JSON"))
+    }
+
+    #[test]
+    fn one_number_has_one_text() {
+        for (text, canon) in [
+            ("1.0", "1"),
+            ("10e-1", "1"),
+            ("-0.0", "0"),
+            ("1E+2", "100"),
+            ("0.10", "0.1"),
+            ("1152921504606846977", "1152921504606846977"),
+            ("1e400", "1e400"),
+            ("-12.50e-3", "-0.0125"),
+            ("1.5e-30", "1.5e-30"),
+        ] {
+            assert_eq!(of(text), canon, "{text}");
+        }
+        assert_ne!(of("1152921504606846977"), of("1152921504606846976"));
+    }
+
+    #[test]
+    fn the_order_of_keys_does_not_matter_and_that_of_items_does() {
+        assert_eq!(of(r#"{"b":1,"a":[1.0,"x"]}"#), of(r#"{"a":[1,"x"],"b":1.00}"#));
+        assert_ne!(of("[1,2]"), of("[2,1]"));
+    }
+
+    #[test]
+    fn decimals_order_by_value() {
+        let order = ["-1e5", "-2", "-0.1", "0", "0.09", "0.1", "1", "9", "10", "1e30"];
+        for pair in order.windows(2) {
+            let (a, b) = (Decimal::parse(pair[0]), Decimal::parse(pair[1]));
+            assert!(a < b, "{} < {}", pair[0], pair[1]);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! From the tree of writes to what people see.
+
+use serde_json::{Map, Value};
+
+use super::{Content, Document, Keys, Order, Place, State};
+use crate::domain::path::{ItemKey, Path, Segment};
+use crate::domain::stamp::Stamp;
+
+impl State {
+    /// What people see. A record that does not exist is `null`.
+    pub fn document(&self) -> Document {
+        let mut keys = Keys::new();
+        let value = project(&self.root, None, Stamp::NEVER, &mut Path::root(), &mut keys).unwrap_or(Value::Null);
+        Document { value, keys }
+    }
+}
+
+impl Place {
+    /// Whether an item or an optional object is seen, given the stamp of the write above that decides it. An item that
+    /// was never written whole is not: nobody sees an item built from some of its fields.
+    pub(super) fn is_shown(&self, is_item: bool, inherited: Stamp) -> bool {
+        if is_item && self.write.is_none() {
+            return false;
+        }
+        match &self.removal {
+            None => true,
+            Some(removal) => inherited > removal.cover.all || self.survives(&removal.cover),
+        }
+    }
+
+    /// The items of a group in their order, shown ones only.
+    pub(super) fn items(&self) -> Vec<(&ItemKey, &Place)> {
+        if !self.is_group() {
+            return Vec::new();
+        }
+        let mut items: Vec<(&ItemKey, &Place)> = self
+            .inside
+            .iter()
+            .filter_map(|(segment, place)| match segment {
+                Segment::Item(key) if place.is_shown(true, Stamp::NEVER) => Some((key, place)),
+                _ => None,
+            })
+            .collect();
+        items.sort_by(|a, b| rank(a.1).cmp(rank(b.1)).then_with(|| a.0.cmp(b.0)));
+        items
+    }
+
+    /// Whether this place is an array of items with keys.
+    pub(super) fn is_group(&self) -> bool {
+        matches!(&self.write, Some(write) if write.content == Content::Group)
+    }
+
+    /// Whether a place directly below is seen; `here` is the stamp that decides this place.
+    pub(super) fn shows(&self, segment: &Segment, below: &Place, here: Stamp) -> bool {
+        let is_item = matches!(segment, Segment::Item(_));
+        is_item == self.is_group() && below.is_shown(is_item, if is_item { Stamp::NEVER } else { here })
+    }
+
+    /// What the place holds although it is not shown.
+    pub(super) fn parked(&self, above: Stamp) -> Option<Value> {
+        let unremoved = Place { removal: None, ..self.clone() };
+        project(&unremoved, None, above, &mut Path::root(), &mut Keys::new())
+    }
+}
+
+pub(super) fn rank(place: &Place) -> &str {
+    place.order.as_ref().map_or("", |Order { rank, .. }| rank)
+}
+
+/// The value of a place. `above` is what the nearest write above says of it, `inherited` the stamp of that write.
+fn project(place: &Place, above: Option<Value>, inherited: Stamp, path: &mut Path, keys: &mut Keys) -> Option<Value> {
+    let (content, stamp) = match &place.write {
+        Some(write) if write.stamp >= inherited => match &write.content {
+            Content::Absent => (None, write.stamp),
+            Content::Json(text) => (Some(text.0.clone()), write.stamp),
+            Content::Group => (Some(Value::Array(Vec::new())), write.stamp),
+        },
+        _ => (above, inherited),
+    };
+    if !place.is_shown(false, inherited) {
+        return None;
+    }
+    if place.is_group() {
+        let mut order = Vec::new();
+        let mut values = Vec::new();
+        for (key, item) in place.items() {
+            path.0.push(Segment::Item(key.clone()));
+            if let Some(value) = project(item, None, stamp, path, keys) {
+                order.push(key.clone());
+                values.push(value);
+            }
+            path.0.pop();
+        }
+        keys.insert(path.clone(), order);
+        return Some(Value::Array(values));
+    }
+    if !place.inside.keys().any(|segment| matches!(segment, Segment::Property(_))) {
+        return content;
+    }
+    let had_object = content.as_ref().is_some_and(Value::is_object);
+    let mut map = match content {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    for (segment, child) in &place.inside {
+        let Segment::Property(name) = segment else { continue };
+        let old = map.shift_remove(name);
+        path.0.push(segment.clone());
+        if let Some(value) = project(child, old, stamp, path, keys) {
+            map.insert(name.clone(), value);
+        }
+        path.0.pop();
+    }
+    if map.is_empty() && !had_object {
+        return None;
+    }
+    map.sort_keys();
+    Some(Value::Object(map))
+}

@@ -1,0 +1,52 @@
+//! What one person saved at once, as it travels: made once, when it is saved; transport only carries its bytes.
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Hlc;
+use super::ids::{RecordId, RevisionId, SaveId, TypeName};
+use super::record::Change;
+use super::stamp::{Author, Stamp};
+
+/// At most this many records in one save, so that it stays one atomic step everywhere.
+pub const MAX_RECORDS: usize = 1_000;
+/// At most this many bytes of JSON in one save.
+pub const MAX_SAVE_BYTES: usize = 4 << 20;
+/// At most this many bytes of JSON in one record, told at save.
+pub const MAX_RECORD_BYTES: usize = 1 << 20;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Save {
+    pub id: SaveId,
+    pub author: Author,
+    pub records: Vec<SavedRecord>,
+}
+
+/// One record's part in a save.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedRecord {
+    #[serde(rename = "t")]
+    pub type_name: TypeName,
+    #[serde(rename = "id")]
+    pub id: RecordId,
+    /// Under which publication it was written; built-in types have none.
+    #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<RevisionId>,
+    /// Its own moment: above all it replaces, so a stamp from a wrong clock stays with the leaves it touched.
+    #[serde(rename = "at")]
+    pub time: Hlc,
+    #[serde(rename = "c")]
+    pub changes: Vec<Change>,
+}
+
+impl Save {
+    pub fn stamp(&self, record: &SavedRecord) -> Stamp {
+        Stamp::new(record.time, self.author, self.id)
+    }
+}
+
+impl SavedRecord {
+    /// Whether this save makes the record.
+    pub fn creates(&self) -> bool {
+        self.changes.iter().any(|change| change.path.is_root() && matches!(change.act, super::record::Act::Set(_)))
+    }
+}

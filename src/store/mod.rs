@@ -1,0 +1,448 @@
+//! Keeps what a node knows. All SQL is below this module; nothing above it names a database.
+//!
+//! [`Store`] is the seam: the SQLite store runs nodes, the model store beside it runs simulations, and one suite of
+//! tests, `contract.rs`, holds for both. What a write *does* is decided once for both in `ledger.rs`, without I/O.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use crate::domain::clock::Hlc;
+use crate::domain::ids::{Epoch, NodeId, Partition, PersonId, RecordId, RevisionId, SaveId, TypeName};
+use crate::domain::path::Path;
+use crate::domain::record::hash::Hash;
+use crate::domain::record::pack::Dictionary;
+use crate::domain::record::{Change, Document, EffectKind, State};
+use crate::domain::save::Save;
+use crate::domain::stamp::{Author, Stamp};
+
+/// What the store has to know of types while it writes. Pure and quick: it is asked in the writing transaction.
+pub trait Judge: Send + Sync {
+    /// The partition a record belongs to, by its type and its scope field.
+    fn partition(&self, type_name: &TypeName, document: &Value) -> Partition;
+    /// Whether a record is valid under the publication it was written with; `None` if that is not known here yet.
+    fn is_valid(&self, type_name: &TypeName, revision: Option<RevisionId>, document: &Value) -> Option<bool>;
+}
+
+/// A node's memory. Each call is one transaction; an error changes nothing. All methods may be called at once.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Carries out one request. When it answers, the result is on disk.
+    async fn write(&self, request: Request) -> Result<Outcome, StoreError>;
+
+    async fn record(&self, type_name: &TypeName, id: RecordId) -> Result<Option<Held>, StoreError>;
+
+    /// A page of one type's records, in the asked order with the id as the last word.
+    async fn records(&self, query: &Query) -> Result<Page, StoreError>;
+
+    /// How many records of each type there are.
+    async fn tallies(&self) -> Result<Vec<Tally>, StoreError>;
+
+    /// Records that people should look at, newest change first: those with any of these flags. `limit` at most.
+    async fn flagged(&self, flags: Flags, limit: usize) -> Result<Vec<Held>, StoreError>;
+
+    /// Every change of a record this node saw, newest first. What its creation did is no line: it is the record.
+    async fn history(&self, type_name: &TypeName, id: RecordId) -> Result<Vec<HistoryLine>, StoreError>;
+
+    /// What changed in a partition for a reader who is complete up to `base` and has seen rows up to `after`; in order
+    /// of `seq`, about `max_bytes` of rows, at least one if there is any. Head and digest are of the same moment.
+    async fn changes(
+        &self,
+        partition: &Partition,
+        base: u64,
+        after: u64,
+        max_bytes: usize,
+    ) -> Result<Changes, StoreError>;
+
+    /// The oldest saves the hub has not acknowledged, in the order they were made; about `max_bytes`, at least one.
+    async fn outbox(&self, max_bytes: usize) -> Result<Vec<Save>, StoreError>;
+
+    /// How many saves wait to be acknowledged.
+    async fn waiting(&self) -> Result<u64, StoreError>;
+
+    /// Every partition that ever held a record here, with head and digest of one moment.
+    async fn partitions(&self) -> Result<Vec<PartitionState>, StoreError>;
+
+    /// Documents of this node alone, which never travel: sessions, tokens, nodes, invitations, cursors, settings. In order of key.
+    async fn locals(&self, kind: &str) -> Result<Vec<(String, Value)>, StoreError>;
+
+    async fn local(&self, kind: &str, key: &str) -> Result<Option<Value>, StoreError>;
+
+    /// What was committed, as it is committed. A receiver that falls behind is told so and looks for itself.
+    fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>>;
+
+    /// Finishes what is under way and closes the database.
+    async fn close(&self);
+}
+
+/// One atomic step.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// A person's save on this node.
+    Save(LocalSave),
+    /// Saves that another node pushed, each judged and answered on its own. Saves of a record that is not here and that
+    /// they do not create wait beside until it comes.
+    Receive { saves: Vec<Save>, now: i64 },
+    /// A page of a partition pulled from the hub, with the cursor it leads to.
+    Join { page: PulledPage, now: i64 },
+    /// The hub has these saves: they leave the outbox.
+    Acknowledge(Vec<SaveId>),
+    /// Rows of these partitions are outside this node's scope now and are dropped, whatever their cursors say, except
+    /// those with saves that the hub has not acknowledged.
+    Forget(Vec<Partition>),
+    /// Judges the records of a type again, after its publications changed: flags and partitions are brought up to date.
+    Rejudge(TypeName),
+    /// Documents of this node alone. All or none: if an expectation fails, the outcome is [`Outcome::Unexpected`].
+    Local(Vec<LocalChange>),
+}
+
+#[derive(Debug, Clone)]
+pub struct LocalSave {
+    pub id: SaveId,
+    pub author: Author,
+    /// Corrected now, in milliseconds.
+    pub now: i64,
+    pub records: Vec<LocalRecord>,
+    /// Whether the save waits for a hub's acknowledgement: true on an edge.
+    pub outbox: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct LocalRecord {
+    pub type_name: TypeName,
+    pub id: RecordId,
+    pub revision: Option<RevisionId>,
+    pub expect: Expect,
+    pub changes: Vec<Change>,
+}
+
+/// What must be so in the writing transaction for a save to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// The record is not here.
+    New,
+    /// The record is here, in the bin or not.
+    Exists,
+    /// The record is here and this is its hash.
+    Unchanged(Hash),
+}
+
+#[derive(Debug, Clone)]
+pub struct LocalChange {
+    pub kind: &'static str,
+    pub key: String,
+    /// `None` deletes.
+    pub value: Option<Value>,
+    /// What must stand there now: `Some(None)` means nothing.
+    pub expect: Option<Option<Value>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct PulledPage {
+    pub partition: Partition,
+    pub rows: Vec<Row>,
+    /// Records that left the partition: dropped here unless this node knows a later value of the scope field.
+    pub moved: Vec<Moved>,
+    /// Where the reader stands after this page.
+    pub cursor: Cursor,
+    /// The stamps of `rows` speak of these authors and names.
+    pub dictionary: Dictionary,
+}
+
+/// How far a reader of a partition is: complete up to `base`, and in the middle of a pull up to `after`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Cursor {
+    pub epoch: Epoch,
+    pub base: u64,
+    pub after: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The save was carried out; the records as they are now, in its order.
+    Saved(Vec<Held>),
+    /// The save was not carried out because an expectation failed; the record's place in the save, and how it is now.
+    Refused {
+        index: usize,
+        now: Option<Box<Held>>,
+    },
+    /// One verdict a pushed save, in order.
+    Received(Vec<Verdict>),
+    Done,
+    /// The first local change whose expectation failed.
+    Unexpected {
+        index: usize,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is on disk; applied now, before, or as soon as its record comes.
+    Accepted,
+    /// It cannot be stored here, and why; the others are not held up.
+    Refused(String),
+}
+
+/// A record as the store holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    pub type_name: TypeName,
+    pub id: RecordId,
+    pub partition: Partition,
+    pub state: State,
+    /// The projection of `state`.
+    pub document: Document,
+    /// This node's number of its newest change.
+    pub seq: u64,
+    pub flags: Flags,
+}
+
+impl Held {
+    pub fn hash(&self) -> Hash {
+        self.state.hash(&self.type_name, self.id)
+    }
+}
+
+/// What a list or a person has to know of a record without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags(pub u8);
+
+impl Flags {
+    pub const BINNED: Flags = Flags(1);
+    /// Not valid under the publication it was written with.
+    pub const INVALID: Flags = Flags(2);
+    /// In the bin, and somebody who had not seen that wrote in it.
+    pub const EDITED_AFTER_DELETION: Flags = Flags(4);
+    /// Written under a publication that is not here yet.
+    pub const UNKNOWN_REVISION: Flags = Flags(8);
+    /// Values of it lost a merge and nobody has decided yet.
+    pub const LOST: Flags = Flags(16);
+
+    pub fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub fn with(self, other: Flags, on: bool) -> Flags {
+        if on { Flags(self.0 | other.0) } else { Flags(self.0 & !other.0) }
+    }
+}
+
+/// Which records of a type, in which order.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub type_name: TypeName,
+    /// All of them hold.
+    pub filters: Vec<Filter>,
+    pub sort: Vec<Sort>,
+    /// The bin instead of the living.
+    pub binned: bool,
+    pub limit: usize,
+    /// Where the page before ended, as its [`Page::next`] said.
+    pub cursor: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// Property names down from the record.
+    pub path: Vec<String>,
+    pub operator: Operator,
+    pub value: Value,
+}
+
+/// Absent and `null` are empty; an absent field is never equal, less or greater, and always not equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    In,
+    /// A text contains a text, without regard to ASCII case; a list contains a value.
+    Contains,
+    Starts,
+    /// The value says whether it is to be empty.
+    Empty,
+}
+
+#[derive(Debug, Clone)]
+pub struct Sort {
+    pub by: SortKey,
+    pub descending: bool,
+}
+
+#[derive(Debug, Clone)]
+pub enum SortKey {
+    /// Numbers by value, then texts by code point; records without a value come last, either way.
+    Field(Vec<String>),
+    /// The number of the newest change here.
+    Changed,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    pub items: Vec<Held>,
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tally {
+    pub type_name: TypeName,
+    pub living: u64,
+    pub binned: u64,
+    /// Living or binned ones that are flagged invalid or edited after deletion.
+    pub flagged: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryLine {
+    /// This node's number of the change.
+    pub seq: u64,
+    pub stamp: Stamp,
+    pub path: Path,
+    pub act: EffectKind,
+    pub old: Option<Value>,
+    pub new: Option<Value>,
+    /// When this node took it in, in milliseconds.
+    pub seen_at: i64,
+}
+
+/// A record or a part of one, as it travels.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Row {
+    #[serde(rename = "t")]
+    pub type_name: TypeName,
+    #[serde(rename = "id")]
+    pub id: RecordId,
+    #[serde(rename = "q")]
+    pub seq: u64,
+    /// Packed with values at their places, by the dictionary of the message.
+    #[serde(rename = "s", with = "bytes")]
+    pub state: Vec<u8>,
+}
+
+/// A record that left a partition.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Moved {
+    #[serde(rename = "t")]
+    pub type_name: TypeName,
+    #[serde(rename = "id")]
+    pub id: RecordId,
+    #[serde(rename = "q")]
+    pub seq: u64,
+    /// The stamp of the value of the scope field that took it away.
+    #[serde(rename = "s")]
+    pub stamp: Stamp,
+}
+
+/// Bytes as bytes in CBOR and as hexadecimal text in JSON.
+mod bytes {
+    use serde::de::{Deserializer, Error, Visitor};
+
+    pub fn serialize<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&data_encoding::HEXLOWER.encode(bytes))
+        } else {
+            serializer.serialize_bytes(bytes)
+        }
+    }
+
+    struct Bytes;
+
+    impl Visitor<'_> for Bytes {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+            f.write_str("bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+            Ok(bytes.to_vec())
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Vec<u8>, E> {
+            data_encoding::HEXLOWER.decode(text.as_bytes()).map_err(E::custom)
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(Bytes)
+        } else {
+            deserializer.deserialize_bytes(Bytes)
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    pub rows: Vec<Row>,
+    pub moved: Vec<Moved>,
+    pub dictionary: Dictionary,
+    /// Where the next page begins; `None` if this is the last.
+    pub next: Option<u64>,
+    pub head: u64,
+    pub digest: Digest,
+}
+
+/// The order-free sum of the hashes of a partition's records, the bin included; computed from this node's rows only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Digest(pub u128);
+
+impl Digest {
+    #[must_use]
+    pub fn plus(self, hash: Hash) -> Self {
+        Self(self.0.wrapping_add(hash.0))
+    }
+
+    #[must_use]
+    pub fn minus(self, hash: Hash) -> Self {
+        Self(self.0.wrapping_sub(hash.0))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartitionState {
+    pub partition: Partition,
+    /// The number of its newest change here.
+    pub head: u64,
+    pub records: u64,
+    pub digest: Digest,
+    /// How far it was pulled from the hub; on a hub none.
+    pub cursor: Option<Cursor>,
+}
+
+/// One record changed, or left a partition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    pub partition: Partition,
+    pub type_name: TypeName,
+    pub id: RecordId,
+    pub seq: u64,
+    pub person: PersonId,
+    pub node: NodeId,
+    pub at: Hlc,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database was written by a newer version of outpost; use that version or a newer one")]
+    Newer,
+    #[error("the disk is full; nothing was changed")]
+    Full,
+    #[error("the data directory cannot be written: {0}")]
+    ReadOnly(String),
+    #[error("SQLite {0} can lose committed data; 3.51.3 or newer is needed")]
+    OldSqlite(String),
+    #[error("a record in the database is damaged: {0}")]
+    Damaged(String),
+    #[error("the cursor is not one of this list")]
+    Cursor,
+    #[error("the store is closed")]
+    Closed,
+    #[error("the database failed: {0}")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
