@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use apply::{Act, Applied, Change, Effect, LostValue};
+pub use apply::{Act, Applied, Change, Effect, EffectKind, LostValue};
 pub use cover::Cover;
 pub use document::{Document, Keys};
 
