@@ -3,5 +3,6 @@
 //! Nothing here reads a clock, a file, a socket or a source of chance; time and ids arrive as arguments.
 
 mod field_error;
+pub mod schema;
 
 pub use field_error::FieldError;
