@@ -9,6 +9,7 @@ pub mod json;
 pub mod path;
 pub mod record;
 pub mod save;
+pub mod schema;
 pub mod stamp;
 
 pub use field_error::FieldError;

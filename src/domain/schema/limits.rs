@@ -1,0 +1,43 @@
+//! How large a schema, and what it judges, may be. Everything here is checked before the work it bounds is begun.
+
+/// Bytes of a schema, as JSON text.
+pub const SCHEMA_BYTES: usize = 1024 * 1024;
+
+/// Objects and arrays within one another in a schema's text, the outermost counted. The JSON reader itself stops there.
+pub const SCHEMA_NESTING: usize = 127;
+
+/// Objects and arrays within one another in a record, the outermost counted.
+pub const RECORD_NESTING: usize = 256;
+
+/// Digits of one number, the exponent written out, in a schema as in a record.
+pub const NUMBER_DIGITS: usize = 1_000;
+
+/// Properties that a schema names, all its objects together.
+pub const PROPERTIES: usize = 2_000;
+
+/// Subschemas of one schema.
+pub const SUBSCHEMAS: usize = 20_000;
+
+/// `$ref`s that lead from one to the next before a value is looked at.
+pub const REF_CHAIN: usize = 256;
+
+/// Subschemas within one another, each `$ref` written out once.
+pub const SCHEMA_DEPTH: usize = 2_048;
+
+/// Subschemas that one value may have to be held against, each `$ref` written out.
+pub const SAME_PLACE: usize = 10_000;
+
+/// Characters of one `pattern`.
+pub const PATTERN_CHARS: usize = 1_000;
+
+/// Bytes of one `pattern` when compiled.
+pub const PATTERN_BYTES: usize = 1024 * 1024;
+
+/// Bytes of all patterns of a schema when compiled.
+pub const PATTERNS_BYTES: usize = 16 * 1024 * 1024;
+
+/// Places into which records of one type are cut for merging; what lies deeper is merged as one value.
+pub const PLACES: usize = 10_000;
+
+/// Errors told about one schema or one record.
+pub const ERRORS: usize = 100;

@@ -1,0 +1,8 @@
+//! What schemas promise, across the files of this module.
+
+mod corpora;
+mod hostile;
+mod messages;
+mod samples;
+mod suite;
+mod theorem;
