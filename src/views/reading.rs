@@ -4,6 +4,7 @@
 //! `anyOf`) is taken for labels and order, and what no schema knows is shown all the same.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Deref;
 
 use serde_json::{Map, Value};
 
@@ -369,9 +370,12 @@ impl<'a> Reader<'a> {
             columns.iter().map(cell).collect()
         });
         let rows = rows.collect();
-        let head = |(name, schema): &(String, Option<&'a Value>)| {
-            let parts = schema.map(|schema| self.parts(schema)).unwrap_or_default();
-            Column { title: self.title_of(&parts, name), numeric: kind_of(&parts) == Kind::Number }
+        let head = |(name, schema): &(String, Option<&'a Value>)| match schema {
+            Some(schema) => {
+                let parts = self.parts(schema);
+                Column { title: self.title_of(&parts, name), numeric: kind_of(&parts) == Kind::Number }
+            }
+            None => Column { title: name.clone(), numeric: false },
         };
         Some(Table { label: self.label(pointer), columns: columns.iter().map(head).collect(), rows })
     }
@@ -438,34 +442,34 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn title_of(&self, parts: &[&Value], name: &str) -> String {
-        match get(parts, "title").and_then(Value::as_str).map(str::trim) {
+    fn title_of(&self, parts: &Parts<'_>, name: &str) -> String {
+        match get(&parts.all[..parts.own], "title").and_then(Value::as_str).map(str::trim) {
             Some(title) if !title.is_empty() => title.to_owned(),
             _ => value::label(name),
         }
     }
 
-    /// The schema and whatever it takes in: `$ref`, `allOf`, branches, conditions. Nearest first.
-    fn parts(&self, schema: &'a Value) -> Vec<&'a Value> {
-        let mut parts: Vec<&'a Value> = Vec::new();
-        let mut waiting = vec![schema];
-        while let Some(next) = waiting.pop() {
-            if parts.len() >= MOST_PARTS || parts.iter().any(|part| std::ptr::eq(*part, next)) {
-                continue;
-            }
-            parts.push(next);
-            let mut more = Vec::new();
-            if let Some(target) = next.get("$ref").and_then(Value::as_str) {
-                more.extend(self.target(target));
-            }
-            for keyword in ["allOf", "oneOf", "anyOf"] {
-                more.extend(next.get(keyword).and_then(Value::as_array).into_iter().flatten());
-            }
-            more.extend(["then", "else"].into_iter().filter_map(|keyword| next.get(keyword)));
-            more.extend(next.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(Map::values));
-            waiting.extend(more.into_iter().rev());
+    /// The schema and whatever it takes in, nearest first: `$ref`, `allOf` and a sole branch beside `null`, then what may apply.
+    fn parts(&self, schema: &'a Value) -> Parts<'a> {
+        let mut all = vec![schema];
+        let mut at = 0;
+        while let Some(part) = all.get(at).copied() {
+            let target = part.get("$ref").and_then(Value::as_str).and_then(|reference| self.target(reference));
+            let more = target.into_iter().chain(listed(part, "allOf")).chain(sole_branch(part));
+            add_new(&mut all, more);
+            at += 1;
         }
-        parts
+        let own = all.len();
+        at = 0;
+        while let Some(part) = all.get(at).copied() {
+            let target = part.get("$ref").and_then(Value::as_str).and_then(|reference| self.target(reference));
+            let conditional = ["then", "else"].into_iter().filter_map(|keyword| part.get(keyword));
+            let dependent = part.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(Map::values);
+            let branches = ["oneOf", "anyOf", "allOf"].into_iter().flat_map(|keyword| listed(part, keyword));
+            add_new(&mut all, target.into_iter().chain(branches).chain(conditional).chain(dependent));
+            at += 1;
+        }
+        Parts { all, own }
     }
 
     /// What a reference inside this schema leads to: a pointer or an anchor of `$defs`.
@@ -476,6 +480,45 @@ impl<'a> Reader<'a> {
         }
         let definitions = self.root.get("$defs")?.as_object()?;
         definitions.values().find(|schema| schema.get("$anchor").and_then(Value::as_str) == Some(fragment))
+    }
+}
+
+/// A schema with whatever it takes in.
+#[derive(Default)]
+struct Parts<'a> {
+    all: Vec<&'a Value>,
+    /// How many of them always apply; the others are branches.
+    own: usize,
+}
+
+impl<'a> Deref for Parts<'a> {
+    type Target = [&'a Value];
+
+    fn deref(&self) -> &[&'a Value] {
+        &self.all
+    }
+}
+
+fn add_new<'a>(parts: &mut Vec<&'a Value>, more: impl Iterator<Item = &'a Value>) {
+    for part in more {
+        if parts.len() < MOST_PARTS && !parts.iter().any(|known| std::ptr::eq(*known, part)) {
+            parts.push(part);
+        }
+    }
+}
+
+fn listed<'a>(part: &'a Value, keyword: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    part.get(keyword).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The one branch of a value that may be `null` besides.
+fn sole_branch(part: &Value) -> Option<&Value> {
+    let branches = ["oneOf", "anyOf"].into_iter().find_map(|keyword| part.get(keyword)?.as_array())?;
+    let is_null = |branch: &&Value| branch.get("type").and_then(Value::as_str) == Some("null");
+    let mut others = branches.iter().filter(|branch| !is_null(branch));
+    match (others.next(), others.next()) {
+        (Some(sole), None) if branches.len() > 1 => Some(sole),
+        _ => None,
     }
 }
 
@@ -632,8 +675,9 @@ mod tests {
         let (schema, clock) = (schema(), clock());
         let reader =
             Reader::new(&schema, &clock).with_names(HashMap::from([("a1".to_owned(), "Pump P-204".to_owned())]));
-        let data =
-            json!({"priority": "high", "isolated": null, "gas": 4.50, "due": "2026-05-14T16:00:00Z", "asset": "a1"});
+        let text =
+            r#"{"priority": "high", "isolated": null, "gas": 4.50, "due": "2026-05-14T16:00:00Z", "asset": "a1"}"#;
+        let data: Value = serde_json::from_str(text).expect("JSON");
         let words = |pointer: &str| reader.cell(pointer, &data).brief(80);
         assert_eq!(words("/priority"), "High");
         assert_eq!(words("/isolated"), "unknown");
