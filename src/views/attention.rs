@@ -1,0 +1,78 @@
+//! What a person should look at: values that lost a merge, records that no longer fit, edits that met a deletion.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+
+use super::frame::Frame;
+use super::part::{self, Link, Post, Tab, Versus, When};
+
+/// `GET /attention`, `?kind=lost|invalid|edited`.
+#[derive(Debug, Clone, Default, Template)]
+#[template(path = "attention/page.html")]
+pub struct AttentionPage {
+    pub frame: Frame,
+    /// All, lost values, no longer valid, edited after deletion.
+    pub tabs: Vec<Tab>,
+    pub lost: Vec<Lost>,
+    pub invalid: Vec<Invalid>,
+    pub edited: Vec<Edited>,
+    /// The next page, where there is more than fits on one.
+    pub next: Option<String>,
+}
+
+/// A value that lost a merge.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lost {
+    pub record: Link,
+    /// "Due".
+    pub field: String,
+    pub since: When,
+    pub versus: Versus,
+}
+
+/// A record that no longer fits its form.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Invalid {
+    pub record: Link,
+    /// "Asset: an answer is required".
+    pub errors: Vec<String>,
+    /// "Last saved by Ingrid Solheim, 2 May".
+    pub words: String,
+    pub edit: String,
+}
+
+/// A record in the bin that somebody edited, not knowing that it was there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edited {
+    pub record: Link,
+    /// "Tomás put it in the bin at 09:10. Ingrid, offline, changed Due at 09:40."
+    pub words: String,
+    /// The two ways on, if this person may take them: leave it, restore it.
+    pub choices: Vec<Post>,
+}
+
+impl AttentionPage {
+    fn is_empty(&self) -> bool {
+        self.lost.is_empty() && self.invalid.is_empty() && self.edited.is_empty()
+    }
+
+    /// "5 things a person should look at."
+    fn fact(&self) -> String {
+        match self.frame.attention {
+            0 => "Nothing waits for anybody.".to_owned(),
+            1 => "One thing a person should look at. It blocks nobody.".to_owned(),
+            n => {
+                format!("{} a person should look at. None of them blocks anybody.", part::counted(n, "thing", "things"))
+            }
+        }
+    }
+}
+
+/// What stands in place of a [`Versus`] that was decided: the answer to htmx for `POST /conflicts/{id}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Template)]
+#[template(path = "attention/settled.html")]
+pub struct Settled {
+    /// "Sat 16 May, 12:00 is back in Due."
+    pub words: String,
+}
+impl HtmlSafe for Settled {}

@@ -1,0 +1,21 @@
+// The one script of our own: what neither HTML nor htmx says by itself. Everything works without it.
+// 1. The button that was pressed shows that it is busy. 2. A press that could not be sent says so and keeps what was typed.
+(() => {
+  const pressed = new WeakMap();
+  document.addEventListener('submit', (event) => event.submitter && pressed.set(event.target, event.submitter), true);
+  document.addEventListener('htmx:before:request', ({ target }) => pressed.get(target)?.setAttribute('aria-busy', 'true'));
+  document.addEventListener('htmx:finally:request', ({ target }) => {
+    pressed.get(target)?.removeAttribute('aria-busy');
+    pressed.delete(target);
+  });
+  document.addEventListener('htmx:error', ({ target }) => {
+    const note = document.getElementById('notice');
+    if (!note || !(target instanceof HTMLFormElement)) return;
+    note.textContent = note.dataset.lost;
+    note.hidden = false;
+  });
+  document.addEventListener('htmx:after:swap', ({ target }) => {
+    const note = document.getElementById('notice');
+    if (note && target instanceof HTMLFormElement) note.hidden = true;
+  });
+})();
