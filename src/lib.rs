@@ -6,5 +6,9 @@
 
 pub mod domain;
 #[cfg(feature = "server")]
+pub mod node;
+#[cfg(feature = "server")]
 pub mod store;
 pub mod views;
+#[cfg(feature = "server")]
+pub mod web;

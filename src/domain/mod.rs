@@ -3,10 +3,12 @@
 //! Nothing here reads a clock, a file, a socket or a source of chance; time and ids arrive as arguments.
 
 pub mod clock;
+pub mod diff;
 mod field_error;
 pub mod ids;
 pub mod json;
 pub mod path;
+pub mod people;
 pub mod record;
 pub mod save;
 pub mod schema;

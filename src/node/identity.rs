@@ -1,0 +1,90 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Result, World};
+use crate::domain::ids::{Epoch, Incarnation, NodeId};
+use crate::store::{LocalChange, Outcome, Request, Store};
+
+/// Who this node is; kept in its own database, never copied to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub node: NodeId,
+    pub incarnation: Incarnation,
+    /// The line of numbers this node hands out.
+    pub epoch: Epoch,
+    /// What people call it.
+    pub name: String,
+    pub role: Role,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Hub,
+    Edge(Upstream),
+}
+
+/// The hub of an edge, and what the edge shows it to be let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    pub url: String,
+    /// What the hub is called.
+    pub name: String,
+    pub node: NodeId,
+    /// The secret given at enrolment; the hub keeps only its hash.
+    pub credential: String,
+}
+
+const KIND: &str = "identity";
+
+impl Identity {
+    /// The identity in this store, if it has one yet.
+    pub async fn load(store: &dyn Store) -> Result<Option<Self>> {
+        let Some(value) = store.local(KIND, KIND).await? else { return Ok(None) };
+        let identity =
+            serde_json::from_value(value).map_err(|err| crate::store::StoreError::Damaged(err.to_string()))?;
+        Ok(Some(identity))
+    }
+
+    /// A hub of its own, with a new identity.
+    pub fn hub(world: &dyn World, name: &str) -> Self {
+        Self {
+            node: NodeId(world.random() as u64),
+            incarnation: Incarnation(world.random() as u64),
+            epoch: Epoch(world.random() as u64),
+            name: name.into(),
+            role: Role::Hub,
+        }
+    }
+
+    /// Writes this identity into a store that has none. False if it has one.
+    pub async fn settle(&self, store: &dyn Store) -> Result<bool> {
+        let change = LocalChange {
+            kind: KIND,
+            key: KIND.into(),
+            value: Some(serde_json::to_value(self).expect("an identity is plain data")),
+            expect: Some(None),
+        };
+        Ok(store.write(Request::Local(vec![change])).await? == Outcome::Done)
+    }
+}
+
+/// The key that authenticates what forms carry; made once.
+pub(super) async fn secret(store: &dyn Store, world: &dyn World) -> Result<[u8; 32]> {
+    const KIND: &str = "secret";
+    const KEY: &str = "forms";
+    loop {
+        if let Some(value) = store.local(KIND, KEY).await?
+            && let Some(text) = value.as_str()
+            && let Ok(bytes) = data_encoding::HEXLOWER.decode(text.as_bytes())
+            && let Ok(secret) = bytes.try_into()
+        {
+            return Ok(secret);
+        }
+        let mut secret = [0; 32];
+        secret[..16].copy_from_slice(&world.random().to_le_bytes());
+        secret[16..].copy_from_slice(&world.random().to_le_bytes());
+        let value = serde_json::Value::String(data_encoding::HEXLOWER.encode(&secret));
+        let change = LocalChange { kind: KIND, key: KEY.into(), value: Some(value), expect: Some(None) };
+        store.write(Request::Local(vec![change])).await?;
+    }
+}

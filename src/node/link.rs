@@ -1,0 +1,93 @@
+//! What a node tells of its links, and what people ask of them. Carrying is the work of `sync`; this is its face.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::Result;
+use crate::domain::ids::NodeId;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// The outbox is empty and all digests are equal.
+    InStep,
+    /// In contact, and something is still under way.
+    Behind,
+    Offline,
+    /// A person asked it to wait.
+    Paused,
+    /// The hub does not let this node in.
+    Refused,
+}
+
+impl LinkState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InStep => "in-step",
+            Self::Behind => "behind",
+            Self::Offline => "offline",
+            Self::Paused => "paused",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// How an edge stands with its hub.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkStatus {
+    pub url: String,
+    pub hub_name: String,
+    pub state: LinkState,
+    /// Milliseconds since 1970.
+    pub since: i64,
+    pub last_contact: Option<i64>,
+    /// Why it is so, in words; `None` where there is nothing to say.
+    pub reason: Option<String>,
+    /// When the next try is, if one is planned.
+    pub next_try: Option<i64>,
+    /// Saves the hub has not acknowledged.
+    pub pending_out: u64,
+    /// Records known to be newer at the hub, as of the last contact.
+    pub pending_in: u64,
+    pub in_step: bool,
+    /// How far this device's clock is ahead of the hub's, in milliseconds, once known.
+    pub clock_ahead: Option<i64>,
+}
+
+/// The link of an edge to its hub.
+pub trait Link: Send + Sync {
+    fn status(&self) -> LinkStatus;
+    fn watch(&self) -> watch::Receiver<LinkStatus>;
+    /// Tries at once, whatever the back-off says.
+    fn sync_now(&self);
+    fn pause(&self);
+    fn resume(&self);
+}
+
+/// A node that was let in by this hub.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KnownNode {
+    pub id: NodeId,
+    pub name: String,
+    pub scope: Value,
+    pub enrolled_at: i64,
+    pub last_contact: Option<i64>,
+    pub revoked: bool,
+    /// Records here that it does not have yet, as far as it told; `None` before its first contact.
+    pub behind: Option<u64>,
+    /// Saves it told it still holds.
+    pub waiting: Option<u64>,
+    pub in_step: bool,
+}
+
+/// The nodes below a hub.
+#[async_trait]
+pub trait Nodes: Send + Sync {
+    /// A token for one node to join with, told once. `scope` as in `"all"` or per type.
+    async fn invite(&self, name: &str, scope: Value) -> Result<String>;
+    async fn list(&self) -> Result<Vec<KnownNode>>;
+    /// Withdraws a node: it pulls nothing more. Withdrawing again changes nothing.
+    async fn revoke(&self, id: NodeId) -> Result<()>;
+}

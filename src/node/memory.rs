@@ -1,0 +1,360 @@
+//! What a node keeps at hand of its types and people, and how that stays true.
+//!
+//! Types and people are records and may come by any way a record comes. So the caches sit around the store: whatever
+//! write touched one of them, the caches are loaded again before the writer is answered.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock, RwLock};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::{Mutex, broadcast};
+
+use super::people::Person;
+use super::{NodeError, Result};
+use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
+use crate::domain::save::Save;
+use crate::domain::schema::Schema;
+use crate::store::{
+    Changes, Flags, Held, HistoryLine, Judge, Notice, Outcome, Page, PartitionState, Query, Request, Sort, SortKey,
+    Store, StoreError, Tally,
+};
+
+/// A custom type as it is now.
+#[derive(Debug, Clone)]
+pub struct Type {
+    pub name: TypeName,
+    pub title: String,
+    /// Hidden; its records are kept and can be exported.
+    pub retired: bool,
+    /// The publication that new records are written under.
+    pub current: Arc<Revision>,
+    /// The permanent ids of its fields, by pointer.
+    pub field_ids: BTreeMap<String, String>,
+}
+
+/// One publication of a type; immutable.
+#[derive(Debug)]
+pub struct Revision {
+    pub id: RevisionId,
+    pub type_name: TypeName,
+    /// 1 for the first.
+    pub version: u64,
+    /// The schema as it was published, byte for byte.
+    pub text: String,
+    pub reason: String,
+    /// When and by whom, from its stamp.
+    pub at: i64,
+    pub by: PersonId,
+    schema: OnceLock<Option<Arc<Schema>>>,
+}
+
+impl Revision {
+    /// The schema made ready, once. `None` if this version of outpost cannot compile it: a newer node published it.
+    pub fn schema(&self) -> Option<Arc<Schema>> {
+        self.schema
+            .get_or_init(|| {
+                let value = serde_json::from_str(&self.text).ok()?;
+                Schema::compile(&value).ok().map(Arc::new)
+            })
+            .clone()
+    }
+}
+
+#[derive(Default)]
+pub struct Caches {
+    types: RwLock<BTreeMap<TypeName, Arc<Type>>>,
+    revisions: RwLock<HashMap<RevisionId, Arc<Revision>>>,
+    people: RwLock<HashMap<PersonId, Arc<Person>>>,
+}
+
+const POISON: &str = "no holder of this lock panics";
+
+impl Caches {
+    pub fn types(&self) -> Vec<Arc<Type>> {
+        self.types.read().expect(POISON).values().cloned().collect()
+    }
+
+    pub fn get(&self, name: &TypeName) -> Option<Arc<Type>> {
+        self.types.read().expect(POISON).get(name).cloned()
+    }
+
+    pub fn revision(&self, id: RevisionId) -> Option<Arc<Revision>> {
+        self.revisions.read().expect(POISON).get(&id).cloned()
+    }
+
+    /// The publications of a type, newest first.
+    pub fn versions(&self, name: &TypeName) -> Vec<Arc<Revision>> {
+        let revisions = self.revisions.read().expect(POISON);
+        let mut versions: Vec<_> = revisions.values().filter(|revision| revision.type_name == *name).cloned().collect();
+        versions.sort_by(|a, b| b.version.cmp(&a.version).then_with(|| b.id.cmp(&a.id)));
+        versions
+    }
+
+    pub fn person(&self, id: PersonId) -> Option<Arc<Person>> {
+        self.people.read().expect(POISON).get(&id).cloned()
+    }
+
+    pub fn people(&self) -> Vec<Arc<Person>> {
+        let mut people: Vec<_> = self.people.read().expect(POISON).values().cloned().collect();
+        people.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+        people
+    }
+
+    /// Reads all types, publications and people.
+    pub async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
+        self.load_types(store).await?;
+        self.load_people(store).await
+    }
+
+    async fn load_types(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let known = self.revisions.read().expect(POISON).clone();
+        let mut revisions = HashMap::new();
+        for held in all(store, TypeName::REVISION).await? {
+            let Some(revision) = revision_of(&held) else { continue };
+            // a compiled one is kept: publications never change
+            let revision = known.get(&revision.id).cloned().unwrap_or_else(|| Arc::new(revision));
+            revisions.insert(revision.id, revision);
+        }
+        let mut types = BTreeMap::new();
+        for held in all(store, TypeName::TYPE).await? {
+            if let Some(found) = type_of(&held, &revisions) {
+                types.insert(found.name.clone(), Arc::new(found));
+            }
+        }
+        *self.revisions.write().expect(POISON) = revisions;
+        *self.types.write().expect(POISON) = types;
+        Ok(())
+    }
+
+    async fn load_people(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let people = all(store, TypeName::PERSON).await?;
+        let people = people.iter().filter_map(Person::of).map(|person| (person.id, Arc::new(person))).collect();
+        *self.people.write().expect(POISON) = people;
+        Ok(())
+    }
+}
+
+/// All records of a built-in type that are not in the bin.
+async fn all(store: &dyn Store, type_name: &'static str) -> Result<Vec<Held>, StoreError> {
+    let mut query = Query {
+        type_name: TypeName::built_in(type_name),
+        filters: Vec::new(),
+        sort: vec![Sort { by: SortKey::Changed, descending: false }],
+        binned: false,
+        limit: 500,
+        cursor: None,
+    };
+    let mut records = Vec::new();
+    loop {
+        let page = store.records(&query).await?;
+        records.extend(page.items);
+        match page.next {
+            Some(next) => query.cursor = Some(next),
+            None => return Ok(records),
+        }
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name)?.as_str()
+}
+
+fn revision_of(held: &Held) -> Option<Revision> {
+    let value = &held.document.value;
+    let stamp = held.state.root.write.as_ref()?.stamp;
+    Some(Revision {
+        id: text(value, "revision")?.parse().ok()?,
+        type_name: TypeName::custom(text(value, "type")?).ok()?,
+        version: value.get("version")?.as_u64()?,
+        text: text(value, "schema")?.to_owned(),
+        reason: text(value, "reason").unwrap_or_default().to_owned(),
+        at: stamp.time.millis(),
+        by: stamp.author.person,
+        schema: OnceLock::new(),
+    })
+}
+
+fn type_of(held: &Held, revisions: &HashMap<RevisionId, Arc<Revision>>) -> Option<Type> {
+    let value = &held.document.value;
+    let name = TypeName::custom(text(value, "name")?).ok()?;
+    let current = revisions.get(&text(value, "current")?.parse().ok()?)?.clone();
+    let schema: Value = serde_json::from_str(&current.text).ok()?;
+    Some(Type {
+        title: text(&schema, "title").map_or_else(|| name.to_string(), str::to_owned),
+        retired: value.get("retired").and_then(Value::as_bool).unwrap_or(false),
+        field_ids: value
+            .get("fields")
+            .and_then(Value::as_object)
+            .map(|fields| {
+                fields.iter().filter_map(|(pointer, id)| Some((pointer.clone(), id.as_str()?.to_owned()))).collect()
+            })
+            .unwrap_or_default(),
+        name,
+        current,
+    })
+}
+
+impl Judge for Caches {
+    fn partition(&self, type_name: &TypeName, document: &Value) -> Partition {
+        match type_name.as_str() {
+            TypeName::TYPE | TypeName::REVISION => return Partition::types(),
+            TypeName::PERSON => return Partition::people(),
+            TypeName::LOST => {
+                // what lost lives where its record lives
+                return Partition(text(document, "partition").unwrap_or("_lost").to_owned());
+            }
+            _ => {}
+        }
+        // the field is fixed with the first publication, so any version tells it
+        let schema = self.get(type_name).and_then(|found| found.current.schema());
+        match schema.as_ref().and_then(|schema| schema.scope_field()) {
+            Some(field) => Partition::of_value(type_name, document.get(field)),
+            None => Partition::of_type(type_name),
+        }
+    }
+
+    fn is_valid(&self, type_name: &TypeName, revision: Option<RevisionId>, document: &Value) -> Option<bool> {
+        if type_name.is_built_in() {
+            return Some(true);
+        }
+        let schema = self.revision(revision?)?.schema()?;
+        Some(schema.is_valid(document))
+    }
+}
+
+/// A store that keeps the caches true.
+pub(super) struct Watched {
+    store: Arc<dyn Store>,
+    caches: Arc<Caches>,
+    loading: Mutex<()>,
+}
+
+impl Watched {
+    pub fn new(store: Arc<dyn Store>, caches: Arc<Caches>) -> Self {
+        Self { store, caches, loading: Mutex::new(()) }
+    }
+}
+
+/// Whether a request may write types, and people.
+fn touches(request: &Request) -> (bool, bool) {
+    let of = |names: &mut dyn Iterator<Item = &TypeName>| {
+        let mut found = (false, false);
+        for name in names {
+            found.0 |= matches!(name.as_str(), TypeName::TYPE | TypeName::REVISION);
+            found.1 |= name.as_str() == TypeName::PERSON;
+        }
+        found
+    };
+    match request {
+        Request::Save(save) => of(&mut save.records.iter().map(|record| &record.type_name)),
+        Request::Receive { saves, .. } => {
+            of(&mut saves.iter().flat_map(|save| save.records.iter().map(|record| &record.type_name)))
+        }
+        Request::Join { page, .. } => of(&mut page.rows.iter().map(|row| &row.type_name)),
+        Request::Acknowledge(_) | Request::Forget(_) | Request::Rejudge(_) | Request::Local(_) => (false, false),
+    }
+}
+
+#[async_trait]
+impl Store for Watched {
+    async fn write(&self, request: Request) -> Result<Outcome, StoreError> {
+        let (types, people) = touches(&request);
+        let outcome = self.store.write(request).await?;
+        if types || people {
+            let _one_at_a_time = self.loading.lock().await;
+            if people {
+                self.caches.load_people(&*self.store).await?;
+            }
+            if types {
+                let before = self.caches.revisions.read().expect(POISON).clone();
+                self.caches.load_types(&*self.store).await?;
+                let now = self.caches.revisions.read().expect(POISON).clone();
+                let mut grown: Vec<&TypeName> = now
+                    .values()
+                    .filter(|revision| !before.contains_key(&revision.id) && revision.version > 1)
+                    .map(|revision| &revision.type_name)
+                    .collect();
+                grown.sort();
+                grown.dedup();
+                // records may have come before the publication they were written under
+                let waiting = self.store.flagged(Flags::UNKNOWN_REVISION, 1).await?;
+                if !waiting.is_empty() {
+                    for name in grown {
+                        self.store.write(Request::Rejudge(name.clone())).await?;
+                    }
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn record(&self, type_name: &TypeName, id: RecordId) -> Result<Option<Held>, StoreError> {
+        self.store.record(type_name, id).await
+    }
+
+    async fn records(&self, query: &Query) -> Result<Page, StoreError> {
+        self.store.records(query).await
+    }
+
+    async fn tallies(&self) -> Result<Vec<Tally>, StoreError> {
+        self.store.tallies().await
+    }
+
+    async fn flagged(&self, flags: Flags, limit: usize) -> Result<Vec<Held>, StoreError> {
+        self.store.flagged(flags, limit).await
+    }
+
+    async fn history(&self, type_name: &TypeName, id: RecordId) -> Result<Vec<HistoryLine>, StoreError> {
+        self.store.history(type_name, id).await
+    }
+
+    async fn changes(
+        &self,
+        partition: &Partition,
+        base: u64,
+        after: u64,
+        max_bytes: usize,
+    ) -> Result<Changes, StoreError> {
+        self.store.changes(partition, base, after, max_bytes).await
+    }
+
+    async fn outbox(&self, max_bytes: usize) -> Result<Vec<Save>, StoreError> {
+        self.store.outbox(max_bytes).await
+    }
+
+    async fn waiting(&self) -> Result<u64, StoreError> {
+        self.store.waiting().await
+    }
+
+    async fn partitions(&self) -> Result<Vec<PartitionState>, StoreError> {
+        self.store.partitions().await
+    }
+
+    async fn locals(&self, kind: &str) -> Result<Vec<(String, Value)>, StoreError> {
+        self.store.locals(kind).await
+    }
+
+    async fn local(&self, kind: &str, key: &str) -> Result<Option<Value>, StoreError> {
+        self.store.local(kind, key).await
+    }
+
+    fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {
+        self.store.notices()
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+impl super::Node {
+    pub fn caches(&self) -> &Caches {
+        &self.inner.caches
+    }
+
+    /// A custom type that is here, retired or not.
+    pub fn known_type(&self, name: &str) -> Result<Arc<Type>> {
+        TypeName::custom(name).ok().and_then(|name| self.inner.caches.get(&name)).ok_or(NodeError::NotFound("type"))
+    }
+}

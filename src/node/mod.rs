@@ -1,0 +1,183 @@
+//! What one can ask of a node: publish a type, save a record, decide about a lost value, sign a person in.
+//!
+//! Every operation names its actor. Pages, API and commands are siblings over this one [`Node`], so that HTML and JSON
+//! obey the same rules. It knows no HTTP and no SQL.
+
+mod conflicts;
+mod identity;
+mod link;
+mod memory;
+mod people;
+mod records;
+mod types;
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use tokio::sync::{Semaphore, broadcast};
+use uuid::Uuid;
+
+use crate::domain::FieldError;
+use crate::domain::ids::SaveId;
+use crate::domain::people::{Actor, Denied};
+use crate::domain::record::hash::Hash;
+use crate::domain::stamp::Author;
+use crate::store::{Held, LocalRecord, LocalSave, Notice, Outcome, Request, Store, StoreError};
+
+pub use conflicts::{Conflict, ConflictState, Side};
+pub use identity::{Identity, Role as NodeRole, Upstream};
+pub use link::{KnownNode, Link, LinkState, LinkStatus, Nodes};
+pub use memory::{Caches, Revision, Type};
+pub use people::{ApiToken, Person, Session, SignIn, hash_password};
+pub use records::{Created, ImportedRow, Patch, Verdict};
+pub use types::{CheckReport, Published};
+
+/// The clock and the dice, handed in, so that a test can hold them.
+pub trait World: Send + Sync {
+    /// Milliseconds since 1970, corrected by what the hub's clock says where that is known.
+    fn now(&self) -> i64;
+    /// 128 bits nobody can foresee.
+    fn random(&self) -> u128;
+}
+
+/// A node of the network, hub or edge. Cheap to clone.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    caches: Arc<Caches>,
+    world: Arc<dyn World>,
+    identity: Identity,
+    /// Authenticates what a form carries of the version it was rendered from.
+    secret: [u8; 32],
+    /// Argon2 takes 19 MiB and a core each time.
+    hashing: Semaphore,
+    failures: RwLock<HashMap<String, people::Failures>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("{0}")]
+    Denied(#[from] Denied),
+    #[error("sign in first")]
+    SignedOut,
+    /// What was given cannot be taken; where and why, for people.
+    #[error("not valid")]
+    Invalid(Vec<FieldError>),
+    #[error("there is no {0} of this name")]
+    NotFound(&'static str),
+    /// Something is so that should not be: the id is taken, the record is in the bin, two published at once.
+    #[error("{0}")]
+    Conflict(String),
+    /// The record was changed since the version that was named.
+    #[error("the record was changed meanwhile")]
+    Changed(Box<Held>),
+    /// Over a limit that is told.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Too many wrong passwords; seconds until the next try.
+    #[error("too many tries; wait {0} seconds")]
+    Wait(u64),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+pub type Result<T, E = NodeError> = std::result::Result<T, E>;
+
+impl Node {
+    /// A node over an open store. `store` must be the one that `caches` judge for; see [`Node::watching`].
+    pub async fn open(
+        store: Arc<dyn Store>,
+        caches: Arc<Caches>,
+        world: Arc<dyn World>,
+        identity: Identity,
+    ) -> Result<Self> {
+        let store: Arc<dyn Store> = Arc::new(memory::Watched::new(store, caches.clone()));
+        caches.load(&*store).await?;
+        let secret = identity::secret(&*store, &*world).await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                store,
+                caches,
+                world,
+                identity,
+                secret,
+                hashing: Semaphore::new(2),
+                failures: RwLock::default(),
+            }),
+        })
+    }
+
+    /// The node's memory. What is written through it is seen by the node at once; sync works on it.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+
+    pub fn is_hub(&self) -> bool {
+        matches!(self.inner.identity.role, NodeRole::Hub)
+    }
+
+    pub fn world(&self) -> &dyn World {
+        &*self.inner.world
+    }
+
+    pub fn now(&self) -> i64 {
+        self.inner.world.now()
+    }
+
+    /// The key that authenticates what forms carry.
+    pub fn secret(&self) -> &[u8; 32] {
+        &self.inner.secret
+    }
+
+    pub fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {
+        self.inner.store.notices()
+    }
+
+    /// A new id for a record, a person, a submission: UUID version 7.
+    pub fn new_id(&self) -> Uuid {
+        let random = self.inner.world.random().to_be_bytes();
+        let mut bytes = [0; 10];
+        bytes.copy_from_slice(&random[..10]);
+        uuid::Builder::from_unix_timestamp_millis(self.now().max(0).unsigned_abs(), &bytes).into_uuid()
+    }
+
+    fn author(&self, actor: &Actor) -> Author {
+        let identity = &self.inner.identity;
+        Author { node: identity.node, incarnation: identity.incarnation, person: actor.person() }
+    }
+
+    /// Saves what one actor did at once. The outer error is the store's, the inner one says which expectation failed.
+    async fn save(&self, actor: &Actor, records: Vec<LocalRecord>) -> Result<std::result::Result<Vec<Held>, Unmet>> {
+        let save = LocalSave {
+            id: SaveId(self.inner.world.random()),
+            author: self.author(actor),
+            now: self.now(),
+            records,
+            outbox: !self.is_hub(),
+        };
+        Ok(match self.inner.store.write(Request::Save(save)).await? {
+            Outcome::Saved(held) => Ok(held),
+            Outcome::Refused { index, now } => Err(Unmet { index, now: now.map(|held| *held) }),
+            _ => unreachable!("a save is answered as a save"),
+        })
+    }
+}
+
+/// An expectation of a save that did not hold.
+struct Unmet {
+    index: usize,
+    now: Option<Held>,
+}
+
+/// The entity tag of a record: equal on all nodes that saw the same changes.
+pub fn etag(hash: Hash) -> String {
+    format!("\"{:032x}\"", hash.0)
+}
