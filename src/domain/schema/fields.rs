@@ -217,18 +217,18 @@ fn items(document: &Document, nodes: &[NodeId]) -> Vec<NodeId> {
     nodes.iter().flat_map(|&id| document.nodes[id].edges_of("items")).map(|edge| edge.to).collect()
 }
 
-/// The listed values, null apart: of `enum`, or of `oneOf`/`anyOf` branches that are each one constant.
+/// The listed values, null apart: of `enum`, or of `oneOf`/`anyOf` branches that each list theirs. What a condition says of a
+/// field that is free otherwise is a rule, not its choices; a field that only conditions or branches know has what all
+/// of these list together.
 fn choices(document: &Document, facets: &Facets) -> Vec<Choice> {
-    for &id in facets.certain.iter().chain(&facets.conditional).chain(&facets.branches) {
-        let found = choices_of(document, id);
-        if !found.is_empty() {
-            return found;
-        }
+    if !facets.certain.is_empty() {
+        return facets.certain.iter().find_map(|&id| choices_of(document, id)).unwrap_or_default();
     }
-    Vec::new()
+    let lead = if facets.conditional.is_empty() { &facets.branches } else { &facets.conditional };
+    union(lead.iter().map(|&id| listed_by(document, id))).unwrap_or_default()
 }
 
-fn choices_of(document: &Document, id: NodeId) -> Vec<Choice> {
+fn choices_of(document: &Document, id: NodeId) -> Option<Vec<Choice>> {
     let node = &document.nodes[id];
     if let Some(Value::Array(values)) = node.keyword("enum") {
         let titles = ["enumNames", "x-enumNames"].iter().find_map(|word| node.keyword(word)?.as_array());
@@ -236,27 +236,43 @@ fn choices_of(document: &Document, id: NodeId) -> Vec<Choice> {
             let said = titles.and_then(|titles| titles.get(i)).and_then(Value::as_str);
             Choice { title: said.map_or_else(|| shown(value), str::to_string), value: value.clone() }
         };
-        return values.iter().enumerate().map(choice).filter(|choice| !choice.value.is_null()).collect();
+        return Some(values.iter().enumerate().map(choice).filter(|choice| !choice.value.is_null()).collect());
     }
-    for word in ["oneOf", "anyOf"] {
-        let constants = node.edges_of(word).map(|edge| {
-            let branch = &document.nodes[edge.to];
-            let value = match (branch.keyword("const"), branch.keyword("enum")) {
-                (Some(value), _) => value,
-                (None, Some(Value::Array(values))) if values.len() == 1 => &values[0],
-                _ if branch.keyword("type").is_some_and(|name| name == "null") => &Value::Null,
-                _ => return None,
-            };
-            let title = branch.keyword("title").and_then(Value::as_str).map_or_else(|| shown(value), str::to_string);
-            Some(Choice { value: value.clone(), title })
-        });
-        if let Some(choices) = constants.collect::<Option<Vec<Choice>>>()
-            && !choices.is_empty()
-        {
-            return choices.into_iter().filter(|choice| !choice.value.is_null()).collect();
+    ["oneOf", "anyOf"].into_iter().find_map(|word| {
+        let choices = union(node.edges_of(word).map(|edge| listed_by(document, edge.to)))?;
+        (!choices.is_empty()).then_some(choices)
+    })
+}
+
+/// What a branch lists: its constant, its `enum`, or nothing but null.
+fn listed_by(document: &Document, id: NodeId) -> Option<Vec<Choice>> {
+    let branch = &document.nodes[id];
+    if branch.keyword("type").is_some_and(|name| name == "null") {
+        return Some(Vec::new());
+    }
+    let title = || branch.keyword("title").and_then(Value::as_str);
+    let one =
+        |value: &Value| Choice { title: title().map_or_else(|| shown(value), str::to_string), value: value.clone() };
+    match (branch.keyword("const"), branch.keyword("enum")) {
+        (Some(Value::Null), _) => Some(Vec::new()),
+        (Some(value), _) => Some(vec![one(value)]),
+        (None, Some(Value::Array(values))) if values.len() == 1 && !values[0].is_null() => Some(vec![one(&values[0])]),
+        (None, Some(Value::Array(_))) => choices_of(document, id),
+        _ => None,
+    }
+}
+
+/// All that is listed, each value once; `None` where one lists nothing.
+fn union(lists: impl Iterator<Item = Option<Vec<Choice>>>) -> Option<Vec<Choice>> {
+    let mut all: Vec<Choice> = Vec::new();
+    for list in lists {
+        for choice in list? {
+            if !all.iter().any(|known| known.value == choice.value) {
+                all.push(choice);
+            }
         }
     }
-    Vec::new()
+    Some(all)
 }
 
 /// A value as people read it.
