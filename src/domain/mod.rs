@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod diff;
 mod field_error;
+pub mod form;
 pub mod ids;
 pub mod json;
 pub mod path;
