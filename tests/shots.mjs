@@ -6,9 +6,21 @@ import { readdirSync, readFileSync } from 'node:fs';
 const [dir, assets, out, ...wanted] = process.argv.slice(2);
 const types = { html: 'text/html', css: 'text/css', svg: 'image/svg+xml', js: 'text/javascript' };
 const policy = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
+// what a node says while a page is open: the link is back, a record came in
+const news = {
+  '/link': '<a class="linked" id="link" data-link="in-step" href="/sync" hx-get="/link" hx-trigger="link from:body" hx-swap="outerMorph">In step now</a>',
+  '/records/work-order/live': '<div class="live" id="live-line" role="status"><span>3 came in.</span></div>',
+};
+let speaks = false;
+const live = (response) => {
+  if (!speaks) return response.writeHead(204).end();
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  response.write('event: link\ndata: 1\n\nevent: records-work-order\ndata: 1\n\n');
+};
 const server = createServer((request, response) => {
   const path = decodeURIComponent(new URL(request.url, 'http://x').pathname);
-  if (path === '/live' || path === '/link') return response.writeHead(204).end();
+  if (path === '/live') return live(response);
+  if (path === '/link' || path === '/records/work-order/live') return response.writeHead(200, { 'content-type': 'text/html' }).end(news[path]);
   try {
     const body = readFileSync(path.startsWith('/static/') ? assets + path.slice(7) : dir + path);
     response.writeHead(200, { 'content-type': types[path.split('.').pop()] ?? 'text/plain', 'content-security-policy': policy }).end(body);
@@ -61,6 +73,23 @@ const pick = (tab) => tab.click('.pick:has(.condition) > summary');
 if (pages.includes('list')) await look('pick-1280', 'list', { width: 1280, before: pick });
 if (pages.includes('users')) await look('change-1280', 'users', { width: 1280, before: (tab) => tab.click('.change > summary') });
 if (pages.includes('api')) await look('api-open-1280', 'api', { width: 1280, before: (tab) => tab.click('#get--api-v1-types--type--records > summary') });
+if (pages.includes('list') && pages.includes('sync-edge')) {
+  speaks = true;
+  const tab = await browser.newPage();
+  tab.on('console', (m) => m.type() === 'error' && !/ERR_|Failed to fetch/.test(m.text()) && say('live', m.text()));
+  await tab.goto(`${base}list.html`);
+  const said = async (selector, words) => {
+    try { await tab.waitForFunction(([s, w]) => document.querySelector(s)?.textContent.includes(w), [selector, words], { timeout: 30000 }); } catch { say('live:', selector, 'does not say', words); }
+  };
+  await said('#link', 'In step now');
+  await said('#live-line', '3 came in');
+  await tab.goto(`${base}sync-edge.html`);
+  await tab.route('**/sync', (route) => route.abort());
+  await tab.click('button[value=now]');
+  await said('#notice:not([hidden])', 'Not sent');
+  if (await tab.$('[aria-busy=true]')) say('live: a button stays busy');
+  await tab.close();
+}
 console.log(`${pages.length} pages, ${wrong} things to put right`);
 await browser.close();
 server.close();
