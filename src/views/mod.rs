@@ -26,6 +26,7 @@ pub mod nodes;
 pub mod part;
 pub mod reading;
 pub mod records;
+mod schema_parts;
 pub mod session;
 pub mod sync;
 pub mod types;
