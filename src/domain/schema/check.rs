@@ -50,6 +50,7 @@ pub(super) fn faults(schema: &Value) -> Vec<FieldError> {
         return vec![FieldError::new("", "limit", message)];
     }
     errors.extend_from_slice(&document.faults);
+    dialects(&document, &mut errors);
     count_properties(&document, &mut errors);
     graph::check(&document, &mut errors);
     patterns::check(&document, &mut errors);
@@ -172,6 +173,20 @@ pub(super) fn number_fault(value: &Value, at: &str) -> Option<FieldError> {
 fn under(at: &str, segment: &str, mut fault: FieldError) -> FieldError {
     fault.pointer = pointer::join(at, segment) + &fault.pointer;
     fault
+}
+
+/// A schema may name its dialect, and then it is 2020-12.
+fn dialects(document: &Document, errors: &mut Vec<FieldError>) {
+    for node in &document.nodes {
+        let Some(Value::String(name)) = node.keyword("$schema") else { continue };
+        if !name.contains("json-schema.org/draft/2020-12/") {
+            let message = format!(
+                "\"{name}\" is another dialect. Write \"https://json-schema.org/draft/2020-12/schema\"; drafts 4 to 2019-09 \
+                 are brought up to it on import."
+            );
+            errors.push(FieldError::new(pointer::join(&node.pointer, "$schema"), "$schema", message));
+        }
+    }
 }
 
 fn count_properties(document: &Document, errors: &mut Vec<FieldError>) {

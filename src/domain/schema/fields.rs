@@ -96,7 +96,10 @@ fn collect(document: &Document, facets: &Facets, shape: &Shape, at: &str, fields
             return;
         }
         let shape = object.shape_of(property.name);
-        let facets = Facets::gather(document, &property.certain, &property.conditional, &property.branches);
+        let lead =
+            [&property.certain, &property.conditional, &property.branches].into_iter().find(|nodes| !nodes.is_empty());
+        let conditional: &[NodeId] = if property.certain.is_empty() { &[] } else { &property.conditional };
+        let facets = Facets::gather(document, lead.unwrap_or(&property.certain), conditional, &[]);
         let pointer = pointer::join(at, property.name);
         let kind = kind(document, &facets, shape);
         fields.push(field(document, &property, &facets, kind, pointer.clone()));
@@ -119,7 +122,7 @@ fn order(document: &Document, property: &Named) -> f64 {
 }
 
 fn field(document: &Document, property: &Named, facets: &Facets, kind: Kind, pointer: String) -> Field {
-    let word = |word: &str| facets.all().find_map(|id| document.nodes[id].keyword(word));
+    let word = |word: &str| facets.keyword(document, word);
     let text =
         |name: &str| word(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty()).map(str::to_string);
     let choices = match kind {
@@ -146,8 +149,7 @@ fn field(document: &Document, property: &Named, facets: &Facets, kind: Kind, poi
 }
 
 fn types(document: &Document, facets: &Facets) -> Types {
-    let lead = [&facets.certain, &facets.conditional, &facets.branches].into_iter().find(|nodes| !nodes.is_empty());
-    lead.into_iter().flatten().map(|&id| Types::of(document, id)).fold(Types::ALL, Types::and)
+    facets.certain.iter().map(|&id| Types::of(document, id)).fold(Types::ALL, Types::and)
 }
 
 fn kind(document: &Document, facets: &Facets, shape: &Shape) -> Kind {
@@ -265,6 +267,7 @@ pub(super) fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Bool(true) => "Yes".to_string(),
         Value::Bool(false) => "No".to_string(),
+        Value::Null => "nothing".to_string(),
         other => other.to_string(),
     }
 }

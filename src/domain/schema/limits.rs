@@ -30,14 +30,17 @@ pub const SAME_PLACE: usize = 10_000;
 /// Characters of one `pattern`.
 pub const PATTERN_CHARS: usize = 1_000;
 
-/// Bytes of one `pattern` when compiled.
-pub const PATTERN_BYTES: usize = 1024 * 1024;
+/// Bytes of one `pattern` when compiled: `^\p{L}{1,64}$` fits. A megabyte of text is then matched within a second.
+pub const PATTERN_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of all patterns of a schema when compiled.
-pub const PATTERNS_BYTES: usize = 16 * 1024 * 1024;
+pub const PATTERNS_BYTES: usize = 32 * 1024 * 1024;
 
 /// Places into which records of one type are cut for merging; what lies deeper is merged as one value.
 pub const PLACES: usize = 10_000;
+
+/// Objects and groups within one another that are merged part by part; what lies deeper is merged as one value.
+pub const PLACE_NESTING: usize = 32;
 
 /// Errors told about one schema or one record.
 pub const ERRORS: usize = 100;

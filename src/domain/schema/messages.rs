@@ -49,7 +49,7 @@ pub(super) fn of_record_fault(schema: &Schema, error: &ValidationError) -> Vec<F
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             let pointer = pointer::join(at, name);
-            let keyword = if rule.path.contains("/dependentRequired/") { "dependentRequired" } else { "required" };
+            let keyword = if rule.path.contains("/dependentRequired") { "dependentRequired" } else { "required" };
             let message = Words::of(schema, &pointer, name).missing();
             vec![FieldError::new(pointer, keyword, message)]
         }
