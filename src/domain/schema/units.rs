@@ -97,11 +97,15 @@ impl Unit {
 impl fmt::Display for Unit {
     /// For the designer: "/systolic and /diastolic (because of /dependentRequired)".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |place: &Place| if place.0.is_empty() { "the whole record".to_string() } else { place.to_string() };
+        let name = |place: &Place| match place.0.is_empty() {
+            true => "the whole record".to_string(),
+            false if self.places.len() == 1 => format!("all of {place}"),
+            false => place.to_string(),
+        };
         let places: Vec<String> = self.places.iter().map(name).collect();
         match places.split_last() {
             Some((last, rest)) if !rest.is_empty() => write!(f, "{} and {last}", rest.join(", "))?,
-            Some((last, _)) => write!(f, "all of {last}")?,
+            Some((last, _)) => write!(f, "{last}")?,
             None => {}
         }
         write!(f, " (because of {})", self.rules.join(", "))
