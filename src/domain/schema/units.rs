@@ -80,13 +80,13 @@ pub struct Unit {
     pub places: Vec<Place>,
     /// Pointers into the schema of the rules that tie them.
     pub rules: Vec<String>,
-    /// Those of the places that are repeated groups: rules ask only that there be items.
+    /// Those of the places that are repeated groups: rules ask only that the list be there.
     groups: Vec<Place>,
 }
 
 impl Unit {
     /// Whether writing a path writes a place of this unit. What lies inside a group does not: it changes nothing about
-    /// there being items.
+    /// the list being there.
     fn is_touched_by<S: AsRef<str>>(&self, path: &[S]) -> bool {
         self.places
             .iter()
@@ -125,8 +125,8 @@ impl Units {
 
     /// All that a write of `touched` has to stamp: the touched paths, and every place of the units they belong to, in the
     /// items that were touched. Paths are property names and item keys. A path stands for everything below it, so no path
-    /// of the answer lies below another. Whoever adds the first or removes the last item of a group touches the group's own
-    /// path, too.
+    /// of the answer lies below another. A write that makes a group's list appear, go or become empty touches the group's own
+    /// path, one that adds or removes another item that item's path.
     pub fn expand<P, S>(&self, touched: &[P]) -> BTreeSet<Vec<String>>
     where
         P: AsRef<[S]>,
@@ -299,8 +299,24 @@ fn unholdable(rule: &Rule, shape: &Shape) -> Vec<Place> {
                 break;
             }
         }
+        if *tie == Tie::Content {
+            removable_parts(shape, place, &mut found);
+        }
     }
     found
+}
+
+/// What can be removed from an object of which a rule looks at everything.
+fn removable_parts(shape: &Shape, place: &Place, found: &mut Vec<Place>) {
+    let Some(Shape::Object(object)) = shape.at(&place.path()) else { return };
+    for property in object.properties() {
+        let part = place.name(&property.name);
+        match &property.shape {
+            Shape::Leaf => {}
+            Shape::Object(_) if property.required => removable_parts(shape, &part, found),
+            Shape::Object(_) | Shape::Group(_) => found.push(part),
+        }
+    }
 }
 
 fn is_required(shape: &Shape, place: &Place) -> bool {
