@@ -25,7 +25,11 @@ pub const REF_CHAIN: usize = 256;
 pub const SCHEMA_DEPTH: usize = 2_048;
 
 /// Subschemas that one value may have to be held against, each `$ref` written out.
-pub const SAME_PLACE: usize = 10_000;
+pub const SAME_PLACE: usize = 2_000;
+
+/// Subschemas that a value and all that hold it may have to be held against, taken together. A record may be nested only
+/// so deep that this is kept; it is less than [`RECORD_NESTING`] only where a schema says things several times at every level.
+pub const HELD_AGAINST: usize = 100_000;
 
 /// Characters of one `pattern`.
 pub const PATTERN_CHARS: usize = 1_000;

@@ -356,18 +356,18 @@ impl Finder<'_, '_, '_> {
                         places: BTreeMap::new(),
                     });
                     let polarity = if edge.keyword == "if" { Polarity::Tests } else { Polarity::Asks };
-                    Speaker { document, shape, rule }.speak(edge.to, at, polarity);
+                    Speaker::new(document, shape, rule).speak(edge.to, at, polarity);
                 }
                 ("dependentSchemas", Shape::Object(_)) => {
                     let mut rule = Rule { pointer: pointer.clone(), places: BTreeMap::new() };
-                    let mut speaker = Speaker { document, shape, rule: &mut rule };
+                    let mut speaker = Speaker::new(document, shape, &mut rule);
                     speaker.presence(&at.name(edge.name), Polarity::Tests);
                     speaker.speak(edge.to, at, Polarity::Asks);
                     self.rules.push(rule);
                 }
                 ("not", _) => {
                     let mut rule = Rule { pointer: pointer.clone(), places: BTreeMap::new() };
-                    Speaker { document, shape, rule: &mut rule }.speak(edge.to, at, Polarity::Tests);
+                    Speaker::new(document, shape, &mut rule).speak(edge.to, at, Polarity::Tests);
                     self.rules.push(rule);
                 }
                 _ => {}
@@ -379,7 +379,7 @@ impl Finder<'_, '_, '_> {
         for (word, polarity) in [("anyOf", Polarity::Asks), ("oneOf", Polarity::Tests)] {
             let mut rule = Rule { pointer: pointer::join(&node.pointer, word), places: BTreeMap::new() };
             for edge in node.edges_of(word) {
-                Speaker { document, shape, rule: &mut rule }.speak(edge.to, at, polarity);
+                Speaker::new(document, shape, &mut rule).speak(edge.to, at, polarity);
             }
             self.rules.push(rule);
         }
@@ -387,7 +387,7 @@ impl Finder<'_, '_, '_> {
             for (name, needed) in dependent {
                 let pointer = pointer::join(&pointer::join(&node.pointer, "dependentRequired"), name);
                 let mut rule = Rule { pointer, places: BTreeMap::new() };
-                let mut speaker = Speaker { document, shape, rule: &mut rule };
+                let mut speaker = Speaker::new(document, shape, &mut rule);
                 speaker.presence(&at.name(name), Polarity::Tests);
                 for name in needed.as_array().into_iter().flatten().filter_map(Value::as_str) {
                     speaker.presence(&at.name(name), Polarity::Asks);
@@ -403,15 +403,23 @@ struct Speaker<'d, 'a, 'r> {
     document: &'d Document<'a>,
     shape: &'d Shape,
     rule: &'r mut Rule,
+    seen: HashSet<(NodeId, Place, Polarity)>,
 }
 
-impl Speaker<'_, '_, '_> {
+impl<'d, 'a, 'r> Speaker<'d, 'a, 'r> {
+    fn new(document: &'d Document<'a>, shape: &'d Shape, rule: &'r mut Rule) -> Self {
+        Self { document, shape, rule, seen: HashSet::new() }
+    }
+
     fn presence(&mut self, place: &Place, polarity: Polarity) {
         let tie = if polarity == Polarity::Asks { Tie::Presence } else { Tie::Content };
         self.rule.speak(place, tie);
     }
 
     fn speak(&mut self, id: NodeId, at: &Place, polarity: Polarity) {
+        if !self.seen.insert((id, at.clone(), polarity)) {
+            return;
+        }
         let node = &self.document.nodes[id];
         let Value::Object(schema) = node.schema else {
             if node.schema == &Value::Bool(false) {

@@ -354,3 +354,37 @@ fn a_record_with_thousands_of_faults_tells_the_first_hundred() {
     let record = json!({"x": vec![1; 100_000]});
     assert_eq!(within(SOON, || schema.validate(&record)).len(), limits::ERRORS);
 }
+
+/// Each level of a record doubles what a value is held against: 2²⁵⁶ without the limit.
+#[test]
+fn a_schema_that_says_everything_twice_bounds_how_deep_records_go() {
+    let twice = json!({
+        "properties": {"a": {"$ref": "#/$defs/t"}},
+        "$defs": {"t": {"properties": {"a": {"$ref": "#/$defs/t"}}, "allOf": [{"properties": {"a": {"$ref": "#/$defs/t"}}}]}}
+    });
+    let lists = json!({
+        "properties": {"a": {"$ref": "#/$defs/t"}},
+        "$defs": {"t": {"anyOf": [{"items": {"$ref": "#/$defs/t"}}, {"type": "null"}], "contains": {"$ref": "#/$defs/t"}}}
+    });
+    // not recursive, and as bad
+    let mut defs = Map::new();
+    for i in 0..200 {
+        let next = json!({"a": {"$ref": format!("#/$defs/d{}", i + 1)}});
+        defs.insert(format!("d{i}"), json!({"properties": next, "not": {"not": {"properties": next}}}));
+    }
+    defs.insert("d200".to_string(), json!(true));
+    let steps = json!({"$ref": "#/$defs/d0", "$defs": defs});
+    for (source, open, close) in [(twice, "{\"a\":", "}"), (lists, "[", "]"), (steps, "{\"a\":", "}")] {
+        let schema = Schema::compile(&source).unwrap();
+        for levels in [3, 8, 20, 60, 120] {
+            let text = format!("{{\"a\":{}null{}}}", open.repeat(levels), close.repeat(levels));
+            let record: Value = serde_json::from_str(&text).unwrap();
+            let errors = within(SOON, || schema.validate(&record));
+            if levels == 3 {
+                assert_eq!(errors, []);
+            } else if levels > 20 {
+                assert_eq!(errors[0].keyword, "limit", "{source}");
+            }
+        }
+    }
+}
