@@ -15,6 +15,22 @@ pub const NUMBER_DIGITS: usize = 1_000;
 /// Properties that a schema names, all its objects together.
 pub const PROPERTIES: usize = 2_000;
 
+/// Characters of one property name that a schema knows.
+pub const NAME_CHARS: usize = 500;
+
+/// Characters that a field keeps of its title, its unit and its example.
+pub const TITLE_CHARS: usize = 200;
+
+/// Characters that a field keeps of its description.
+pub const DESCRIPTION_CHARS: usize = 2_000;
+
+/// Bytes of the choices that the fields of one type keep, all together; a field that comes after has its choices in the
+/// schema only.
+pub const CHOICES_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of the pointers to all subschemas, and to all fields.
+pub const POINTERS_BYTES: usize = 32 * 1024 * 1024;
+
 /// Subschemas of one schema.
 pub const SUBSCHEMAS: usize = 20_000;
 

@@ -55,10 +55,6 @@ impl Place {
         Self(path)
     }
 
-    fn covers(&self, other: &Self) -> bool {
-        other.0.starts_with(&self.0)
-    }
-
     /// As a path for [`Shape::at`].
     fn path(&self) -> Vec<&str> {
         self.0.iter().map(|segment| if let Segment::Name(name) = segment { name.as_str() } else { "@" }).collect()
@@ -133,17 +129,18 @@ impl Units {
         S: AsRef<str>,
     {
         let mut all: BTreeSet<Vec<String>> = BTreeSet::new();
-        let mut work: Vec<Vec<String>> = touched
-            .iter()
-            .map(|path| path.as_ref().iter().map(|segment| segment.as_ref().to_string()).collect())
-            .collect();
-        while let Some(path) = work.pop() {
-            if !all.insert(path.clone()) {
-                continue;
+        // units share no places, so what one adds touches no other; in another item it is added again
+        let mut added: HashSet<(usize, Vec<String>)> = HashSet::new();
+        for path in touched {
+            let path: Vec<String> = path.as_ref().iter().map(|segment| segment.as_ref().to_string()).collect();
+            for (i, unit) in self.units.iter().enumerate().filter(|(_, unit)| unit.is_touched_by(&path)) {
+                let segments = unit.places.first().into_iter().flat_map(|place| &place.0);
+                let items = segments.zip(&path).filter(|(segment, _)| **segment == Segment::Item);
+                if added.insert((i, items.map(|(_, key)| key.clone()).collect())) {
+                    all.extend(unit.places.iter().filter_map(|place| concrete(place, &path)));
+                }
             }
-            for unit in self.units.iter().filter(|unit| unit.is_touched_by(&path)) {
-                work.extend(unit.places.iter().filter_map(|place| concrete(place, &path)));
-            }
+            all.insert(path);
         }
         let covered = |path: &Vec<String>| (0..path.len()).any(|n| all.contains(&path[..n]));
         all.iter().filter(|path| !covered(path)).cloned().collect()
@@ -184,26 +181,29 @@ enum Polarity {
     Tests,
 }
 
+#[derive(Default)]
 struct Rule {
-    pointer: String,
+    /// Where it stands in the schema; several where rules were joined.
+    pointers: BTreeSet<String>,
     places: BTreeMap<Place, Tie>,
 }
 
 impl Rule {
+    fn at(pointer: String) -> Self {
+        Self { pointers: BTreeSet::from([pointer]), places: BTreeMap::new() }
+    }
+
     fn speak(&mut self, place: &Place, tie: Tie) {
         let known = self.places.entry(place.clone()).or_insert(tie);
         *known = (*known).max(tie);
     }
 
     fn unit(self, shape: &Shape) -> Unit {
-        let mut rules: Vec<String> = self.pointer.split('\n').map(str::to_string).collect();
-        rules.sort();
-        rules.dedup();
-        let all: Vec<Place> = self.places.into_keys().collect();
-        let covered = |place: &Place| all.iter().any(|other| other != place && other.covers(place));
-        let places: Vec<Place> = all.iter().filter(|place| !covered(place)).cloned().collect();
+        let covered =
+            |place: &Place| (0..place.0.len()).any(|n| self.places.contains_key(&Place(place.0[..n].to_vec())));
+        let places: Vec<Place> = self.places.keys().filter(|place| !covered(place)).cloned().collect();
         let groups = places.iter().filter(|place| is_group(shape, place)).cloned().collect();
-        Unit { places, rules, groups }
+        Unit { places, rules: self.pointers.into_iter().collect(), groups }
     }
 }
 
@@ -254,21 +254,54 @@ fn is_leaf(shape: &Shape, place: &Place) -> bool {
 /// Joins rules that share places, until none do. Writing inside an object writes the object; writing inside a group does
 /// not change that it is there.
 fn join(rules: Vec<Rule>, shape: &Shape) -> Vec<Rule> {
-    let holds = |outer: &Place, inner: &Place| outer == inner || (outer.covers(inner) && !is_group(shape, outer));
-    let overlap = |a: &Place, b: &Place| holds(a, b) || holds(b, a);
-    let mut joined: Vec<Rule> = Vec::new();
-    for mut rule in rules.into_iter().filter(|rule| !rule.places.is_empty()) {
-        let shares = |other: &Rule, rule: &Rule| other.places.keys().any(|a| rule.places.keys().any(|b| overlap(a, b)));
-        while let Some(i) = joined.iter().position(|other| shares(other, &rule)) {
-            let other = joined.swap_remove(i);
-            rule.pointer = format!("{}\n{}", other.pointer, rule.pointer);
-            for (place, tie) in &other.places {
-                rule.speak(place, *tie);
+    let mut holder: BTreeMap<&Place, usize> = BTreeMap::new();
+    let mut sets = Sets::of(rules.len());
+    for (i, rule) in rules.iter().enumerate() {
+        for place in rule.places.keys() {
+            sets.join(*holder.entry(place).or_insert(i), i);
+        }
+    }
+    for (place, &i) in &holder {
+        for n in 0..place.0.len() {
+            let outer = Place(place.0[..n].to_vec());
+            if let Some(&other) = holder.get(&outer)
+                && !is_group(shape, &outer)
+            {
+                sets.join(other, i);
             }
         }
-        joined.push(rule);
     }
-    joined
+    let mut joined: BTreeMap<usize, Rule> = BTreeMap::new();
+    for (i, rule) in rules.into_iter().enumerate() {
+        let whole = joined.entry(sets.root(i)).or_default();
+        whole.pointers.extend(rule.pointers);
+        for (place, tie) in &rule.places {
+            whole.speak(place, *tie);
+        }
+    }
+    joined.into_values().filter(|rule| !rule.places.is_empty()).collect()
+}
+
+/// Disjoint sets of numbers.
+struct Sets(Vec<usize>);
+
+impl Sets {
+    fn of(count: usize) -> Self {
+        Self((0..count).collect())
+    }
+
+    fn root(&mut self, mut i: usize) -> usize {
+        while self.0[i] != i {
+            self.0[i] = self.0[self.0[i]];
+            i = self.0[i];
+        }
+        i
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.0[a.max(b)] = a.min(b);
+    }
 }
 
 /// The groups and optional objects into which a rule reaches from outside.
@@ -351,22 +384,19 @@ impl Finder<'_, '_, '_> {
                 ("properties", Shape::Object(_)) => self.walk(edge.to, &at.name(edge.name)),
                 ("items", Shape::Group(_)) => self.walk(edge.to, &at.with(Segment::Item)),
                 ("if" | "then" | "else", _) => {
-                    let rule = condition.get_or_insert_with(|| Rule {
-                        pointer: pointer::join(&node.pointer, "if"),
-                        places: BTreeMap::new(),
-                    });
+                    let rule = condition.get_or_insert_with(|| Rule::at(pointer::join(&node.pointer, "if")));
                     let polarity = if edge.keyword == "if" { Polarity::Tests } else { Polarity::Asks };
                     Speaker::new(document, shape, rule).speak(edge.to, at, polarity);
                 }
                 ("dependentSchemas", Shape::Object(_)) => {
-                    let mut rule = Rule { pointer: pointer.clone(), places: BTreeMap::new() };
+                    let mut rule = Rule::at(pointer.clone());
                     let mut speaker = Speaker::new(document, shape, &mut rule);
                     speaker.presence(&at.name(edge.name), Polarity::Tests);
                     speaker.speak(edge.to, at, Polarity::Asks);
                     self.rules.push(rule);
                 }
                 ("not", _) => {
-                    let mut rule = Rule { pointer: pointer.clone(), places: BTreeMap::new() };
+                    let mut rule = Rule::at(pointer.clone());
                     Speaker::new(document, shape, &mut rule).speak(edge.to, at, Polarity::Tests);
                     self.rules.push(rule);
                 }
@@ -377,7 +407,7 @@ impl Finder<'_, '_, '_> {
             self.rules.extend(condition);
         }
         for (word, polarity) in [("anyOf", Polarity::Asks), ("oneOf", Polarity::Tests)] {
-            let mut rule = Rule { pointer: pointer::join(&node.pointer, word), places: BTreeMap::new() };
+            let mut rule = Rule::at(pointer::join(&node.pointer, word));
             for edge in node.edges_of(word) {
                 Speaker::new(document, shape, &mut rule).speak(edge.to, at, polarity);
             }
@@ -386,7 +416,7 @@ impl Finder<'_, '_, '_> {
         if let (Some(Value::Object(dependent)), Shape::Object(_)) = (node.keyword("dependentRequired"), here) {
             for (name, needed) in dependent {
                 let pointer = pointer::join(&pointer::join(&node.pointer, "dependentRequired"), name);
-                let mut rule = Rule { pointer, places: BTreeMap::new() };
+                let mut rule = Rule::at(pointer);
                 let mut speaker = Speaker::new(document, shape, &mut rule);
                 speaker.presence(&at.name(name), Polarity::Tests);
                 for name in needed.as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -449,20 +479,14 @@ impl<'d, 'a, 'r> Speaker<'d, 'a, 'r> {
                         self.speak(edge.to, &place, polarity);
                     }
                 }
-                (
+                ("contains", Shape::Group(_)) => self.rule.speak(at, Tie::Presence),
+                // any other word speaks of all properties or of all items at once, unless it allows them all
+                _ if self.document.nodes[edge.to].schema == &Value::Bool(true) => {}
+                ("items" | "prefixItems" | "unevaluatedItems", Shape::Group(_))
+                | (
                     "patternProperties" | "additionalProperties" | "unevaluatedProperties" | "propertyNames",
                     Shape::Object(_),
-                ) => {
-                    if self.document.nodes[edge.to].schema != &Value::Bool(true) {
-                        self.rule.speak(at, Tie::Content);
-                    }
-                }
-                ("contains", Shape::Group(_)) => self.rule.speak(at, Tie::Presence),
-                ("items" | "prefixItems" | "unevaluatedItems", Shape::Group(_)) => {
-                    if self.document.nodes[edge.to].schema != &Value::Bool(true) {
-                        self.rule.speak(at, Tie::Content);
-                    }
-                }
+                ) => self.rule.speak(at, Tie::Content),
                 _ => {}
             }
         }

@@ -459,8 +459,7 @@ fn moved_pointer(start: &Value, fragment: &str) -> String {
     let mut position = Position::Subschema;
     let mut value = Some(start);
     let mut moved = String::new();
-    let mut segments = fragment.split('/').skip(1).peekable();
-    while let Some(raw) = segments.next() {
+    for raw in fragment.split('/').skip(1) {
         let segment = uri::fragment(&format!("#{raw}")).replace("~1", "/").replace("~0", "~");
         let holder = value;
         value = holder.and_then(|holder| match holder {

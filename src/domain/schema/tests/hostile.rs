@@ -219,6 +219,7 @@ fn faults_against_the_standard_are_told_where_they_are() {
         (json!(null), ""),
         (json!([]), ""),
         (json!("type"), ""),
+        (json!({"properties": {"a": {"$ref": "#/x-shelf/a"}}, "x-shelf": {"a": {"type": 5}}}), "/x-shelf/a/type"),
         (json!({"x-scope": "site"}), "/x-scope"),
         (json!({"x-title": ["a", "b"], "properties": {"a": {}}}), "/x-title"),
         (json!({"properties": {"a": {"x-unit": 3}}}), "/properties/a/x-unit"),
@@ -387,4 +388,41 @@ fn a_schema_that_says_everything_twice_bounds_how_deep_records_go() {
             }
         }
     }
+}
+
+/// One large part that is referred to from everywhere is not copied everywhere.
+#[test]
+fn large_parts_referred_to_often_stay_small() {
+    let values: Vec<String> = (0..60_000).map(|i| format!("v{i:06}")).collect();
+    let properties: Map<String, Value> =
+        (0..400).map(|i| (format!("p{i}"), json!({"$ref": "#/$defs/large"}))).collect();
+    let schema = json!({"properties": properties, "$defs": {"large": {"enum": values, "title": "t".repeat(100_000), "description": "d".repeat(100_000)}}});
+    let schema = within(Duration::from_secs(30), || Schema::compile(&schema)).unwrap();
+    assert_eq!(schema.fields().len(), 400);
+    assert!(schema.fields().iter().all(|field| field.kind == Kind::Choice));
+    let kept: usize = schema.fields().iter().map(|field| field.choices.len()).sum();
+    assert!((60_000..1_000_000).contains(&kept), "{kept}");
+    let size = serde_json::to_vec(schema.fields()).unwrap().len();
+    assert!(size < 20_000_000, "{size}");
+}
+
+#[test]
+fn long_names_are_refused() {
+    let name = "n".repeat(900_000);
+    assert_eq!(refusal(&json!({"properties": {name.clone(): {}}})).keyword, "limit");
+    let many: Map<String, Value> = (0..15_000).map(|i| (format!("{i}"), json!({}))).collect();
+    assert_eq!(within(SOON, || refusal(&json!({"$defs": {name: {"$defs": many}}}))).keyword, "limit");
+}
+
+#[test]
+fn rules_over_thousands_of_names_are_found_soon() {
+    let names: Vec<String> = (0..300).map(|i| format!("n{i}")).collect();
+    let dependent: Map<String, Value> = (0..400).map(|i| (format!("m{i}"), json!(names))).collect();
+    let apart: Map<String, Value> = (0..8_000).map(|i| (format!("a{i}"), json!([format!("b{i}")]))).collect();
+    let schema = json!({"allOf": [{"dependentRequired": dependent}, {"dependentRequired": apart}]});
+    let schema = within(SOON, || Schema::compile(&schema)).unwrap();
+    assert_eq!(schema.units().all().len(), 8_001);
+    let touched: Vec<Vec<String>> = names.iter().map(|name| vec![name.clone()]).collect();
+    let expanded = within(SOON, || schema.units().expand::<Vec<String>, String>(&touched));
+    assert_eq!(expanded.len(), 700);
 }
