@@ -3,6 +3,11 @@
 //! [`Store`] is the seam: the SQLite store runs nodes, the model store beside it runs simulations, and one suite of
 //! tests, `contract.rs`, holds for both. What a write *does* is decided once for both in `ledger.rs`, without I/O.
 
+mod ledger;
+mod model;
+mod query;
+mod sqlite;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,6 +22,9 @@ use crate::domain::record::pack::Dictionary;
 use crate::domain::record::{Change, Document, EffectKind, State};
 use crate::domain::save::Save;
 use crate::domain::stamp::{Author, Stamp};
+
+pub use model::Model;
+pub use sqlite::{Options, Sqlite};
 
 /// What the store has to know of types while it writes. Pure and quick: it is asked in the writing transaction.
 pub trait Judge: Send + Sync {
@@ -306,6 +314,8 @@ pub struct HistoryLine {
     pub act: EffectKind,
     pub old: Option<Value>,
     pub new: Option<Value>,
+    /// What the author had seen there.
+    pub replaced: Stamp,
     /// When this node took it in, in milliseconds.
     pub seen_at: i64,
 }
