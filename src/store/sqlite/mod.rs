@@ -406,3 +406,14 @@ impl Sqlite {
         })
     }
 }
+
+#[cfg(test)]
+impl Sqlite {
+    /// As a newer version would leave the database.
+    pub async fn raise_version(&self) {
+        let raise = sqlx::raw_sql("pragma user_version = 999");
+        let options = self.readers.connect_options().as_ref().clone().read_only(false);
+        let mut connection = options.connect().await.expect("it connects");
+        raise.execute(&mut connection).await.expect("it is written");
+    }
+}
