@@ -191,7 +191,7 @@ fn parse(text: &str) -> Result<Value, StoreError> {
 impl Store for Sqlite {
     async fn write(&self, request: Request) -> Result<Outcome, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Write(request, reply)).await.map_err(|_| StoreError::Closed)?;
+        self.commands.send(Command::Write(Box::new(request), reply)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
