@@ -172,3 +172,49 @@ async fn a_token_works_until_it_is_revoked() {
     let kept = node.store().locals("token").await.expect("the store answers");
     assert!(!format!("{kept:?}").contains(&secret), "only the hash is kept");
 }
+
+#[tokio::test]
+async fn sending_a_creation_again_is_harmless_and_other_data_is_not() {
+    let (node, _) = hub().await;
+    let admin = someone(Role::Admin);
+    node.create_type(&admin, "note", SCHEMA.as_bytes()).await.expect("it is made");
+    let id = Some(uuid::Uuid::from_u128(77));
+    let data = serde_json::json!({"text": "a", "n": 1});
+    let first = node.create_record(&admin, "note", id, data.clone()).await.expect("it is made");
+    let again = node.create_record(&admin, "note", id, data.clone()).await.expect("harmless");
+    assert!(first.is_new && !again.is_new && first.held.hash() == again.held.hash());
+    let patch = outpost::node::Patch::Merge(serde_json::json!({"text": "b", "n": null}));
+    let patched = node.patch_record(&admin, "note", first.held.id, None, patch).await.expect("patched");
+    assert_eq!(patched.document.value, serde_json::json!({"text": "b"}));
+    let late = node.create_record(&admin, "note", id, data.clone()).await.expect("harmless after an edit, too");
+    assert_eq!(late.held.document.value, serde_json::json!({"text": "b"}));
+    let other = node.create_record(&admin, "note", id, serde_json::json!({"text": "b"})).await;
+    assert!(matches!(other, Err(NodeError::Conflict(_))));
+    node.bin_record(&admin, "note", first.held.id, None, true).await.expect("binned");
+    assert!(matches!(node.create_record(&admin, "note", id, data).await, Err(NodeError::Conflict(_))));
+    let patch = outpost::node::Patch::Merge(serde_json::json!({"text": "c"}));
+    assert!(matches!(node.patch_record(&admin, "note", first.held.id, None, patch).await, Err(NodeError::Conflict(_))));
+    let back = node.bin_record(&admin, "note", first.held.id, None, false).await.expect("restored");
+    assert_eq!(back.document.value, serde_json::json!({"text": "b"}));
+}
+
+#[tokio::test]
+async fn a_patch_of_a_version_that_is_gone_is_told_and_changes_nothing() {
+    let (node, _) = hub().await;
+    let admin = someone(Role::Admin);
+    node.create_type(&admin, "note", SCHEMA.as_bytes()).await.expect("it is made");
+    let made = node.create_record(&admin, "note", None, serde_json::json!({"text": "a"})).await.expect("it is made");
+    let merge = |text: &str| outpost::node::Patch::Merge(serde_json::json!({"text": text}));
+    let hash = made.held.hash();
+    let id = made.held.id;
+    node.patch_record(&admin, "note", id, Some(hash), merge("b")).await.expect("it was that version");
+    let stale = node.patch_record(&admin, "note", id, Some(hash), merge("c")).await;
+    assert!(matches!(stale, Err(NodeError::Changed(now)) if now.document.value["text"] == "b"));
+    let invalid = node.patch_record(&admin, "note", id, None, merge_remove()).await;
+    assert!(matches!(invalid, Err(NodeError::Invalid(errors)) if errors[0].pointer == "/text"));
+    assert_eq!(node.history(&admin, "note", id).await.expect("seen").len(), 1);
+}
+
+fn merge_remove() -> outpost::node::Patch {
+    outpost::node::Patch::Merge(serde_json::json!({"text": null}))
+}
