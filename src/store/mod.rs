@@ -16,7 +16,7 @@ use tokio::sync::broadcast;
 
 use crate::domain::clock::Hlc;
 pub use crate::domain::feed::{Cursor, Digest, Moved, Row};
-use crate::domain::ids::{Epoch, NodeId, Partition, PersonId, RecordId, RevisionId, SaveId, TypeName};
+use crate::domain::ids::{NodeId, Partition, PersonId, RecordId, RevisionId, SaveId, TypeName};
 use crate::domain::path::Path;
 use crate::domain::record::hash::Hash;
 use crate::domain::record::pack::Dictionary;
