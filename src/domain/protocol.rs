@@ -207,6 +207,7 @@ pub mod problem {
     pub const TOKEN: &str = "urn:outpost:problem:token";
     pub const OUT_OF_SCOPE: &str = "urn:outpost:problem:out-of-scope";
     pub const EPOCH: &str = "urn:outpost:problem:epoch";
+    pub const NOT_A_HUB: &str = "urn:outpost:problem:not-a-hub";
     pub const BUSY: &str = "urn:outpost:problem:busy";
     pub const INTERNAL: &str = "urn:outpost:problem:internal";
 }
