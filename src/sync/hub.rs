@@ -23,7 +23,7 @@ use crate::node::{Identity, KnownNode, Node, NodeError, Nodes, World};
 use crate::store::{self, LocalChange, Outcome, PartitionState, Request, Store, StoreError};
 
 /// Judges a save by the rights of its author; `Err` says why it may not be.
-pub type Permits = Box<dyn Fn(&Save) -> Result<(), String> + Send + Sync>;
+pub type Permits = Box<dyn Fn(&Save) -> std::result::Result<(), String> + Send + Sync>;
 
 const CONTACT: &str = "contact";
 /// How often it is written down that a node was heard of.

@@ -148,6 +148,18 @@ pub enum LinkState {
     Refused,
 }
 
+impl LinkState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InStep => "in-step",
+            Self::Behind => "behind",
+            Self::Offline => "offline",
+            Self::Paused => "paused",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// How the link is, in words. Times are the session's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
