@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::ids::{Incarnation, TypeName};
+use crate::domain::ids::{Epoch, Incarnation, TypeName};
 use crate::domain::record::{Act, Content, Cover};
 
 /// Records are valid unless they say otherwise; their partition is their site.
