@@ -128,6 +128,8 @@ struct Strict;
 
 /// How serde_json hands over the text of a number when digits are kept as typed.
 const NUMBER: &str = "$serde_json::private::Number";
+/// Names that serde_json would take for its own when it reads the record back.
+const RESERVED: &str = "$serde_json::private::";
 
 impl<'de> DeserializeSeed<'de> for Strict {
     type Value = Value;
@@ -150,6 +152,14 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
         Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(number.into()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Number(number.into()))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
@@ -175,6 +185,9 @@ impl<'de> Visitor<'de> for Strict {
                 let number = members.next_value::<String>()?.parse::<Number>();
                 return number.map(Value::Number).map_err(A::Error::custom);
             }
+            if name.starts_with(RESERVED) {
+                return Err(A::Error::custom(format_args!("the name {name:?} is reserved")));
+            }
             if map.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("the name {name:?} stands twice in one object")));
             }
@@ -192,7 +205,7 @@ mod tests {
     #[test]
     fn good_json_is_read_as_it_was_typed() {
         for text in [
-            r#"{"b":1.0,"a":[1e400,-0,12345678901234567890123,null,true,"ä\n"],"":{}}"#,
+            r#"{"b":1.0,"a":[1e+400,-0,12345678901234567890123,null,true,"ä\n"],"":{}}"#,
             "[]",
             "\"x\"",
             "0.10",
@@ -211,6 +224,9 @@ mod tests {
             (r#"{"a":1,"a":1}"#, "stands twice"),
             (r#"{"a":1,"\u0061":2}"#, "stands twice"),
             (r#"[{"x":{"a":1,"b":2,"a":3}}]"#, "\"a\" stands twice"),
+            (r#"{"a":{"$serde_json::private::RawValue":"["}}"#, "reserved"),
+            (r#"{"a":1,"$serde_json::private::Number":"1"}"#, "reserved"),
+            (r#"{"$serde_json::private::Number":"x"}"#, "cannot be taken"),
             ("{", "not JSON"),
             ("1 2", "not JSON"),
             ("NaN", "not JSON"),
