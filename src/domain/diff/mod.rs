@@ -236,11 +236,11 @@ impl Diff<'_> {
         let paths = writes.map(|change| &change.path).chain(&self.touched);
         let touched: Vec<Vec<&str>> = paths
             .map(|path| {
-                let step = |segment| match segment {
-                    &Segment::Property(ref name) => name.as_str(),
+                let steps = path.0.iter().map(|segment| match segment {
+                    Segment::Property(name) => name.as_str(),
                     Segment::Item(key) => key.0.as_str(),
-                };
-                path.0.iter().map(step).collect()
+                });
+                steps.collect()
             })
             .collect();
         let mut written: BTreeSet<Path> = self

@@ -82,7 +82,7 @@ fn put(document: &mut Document, path: &Path, value: Option<Value>) {
                 }
                 (None, None) => {}
             }
-            keys.retain(|place, _| place.0.len() <= path.0.len() - 1 || !place.0.starts_with(&path.0));
+            keys.retain(|place, _| place.0.len() < path.0.len() || !place.0.starts_with(&path.0));
         }
     }
 }
