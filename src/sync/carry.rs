@@ -87,9 +87,8 @@ impl Carrier {
     async fn hello(&self, in_step: bool) -> Result<Event, Failure> {
         let waiting = self.store.waiting().await?;
         let held = self.held().await?;
-        let reached = held.iter().filter_map(|holding| {
-            Some(Reached { id: holding.partition.clone(), cursor: holding.cursor? })
-        });
+        let reached =
+            held.iter().filter_map(|holding| Some(Reached { id: holding.partition.clone(), cursor: holding.cursor? }));
         let sent = self.world.now();
         let hello = Hello {
             protocols: PROTOCOLS.to_vec(),
@@ -161,8 +160,7 @@ impl Carrier {
 
     async fn pull(&self, partition: Partition, cursor: Cursor, max_bytes: usize) -> Result<Event, Failure> {
         let Cursor { epoch, base, after } = cursor;
-        let pulled =
-            self.transport.pull(&Pull { partition: partition.clone(), epoch, base, after, max_bytes }).await?;
+        let pulled = self.transport.pull(&Pull { partition: partition.clone(), epoch, base, after, max_bytes }).await?;
         if pulled.epoch != epoch {
             return Err(Failure::ForeignEpoch);
         }

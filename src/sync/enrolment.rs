@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::hub::HubError;
 use super::http_transport;
+use super::hub::HubError;
 use crate::domain::ids::{Epoch, Incarnation, NodeId};
 use crate::domain::protocol::{Enrol, Enrolled, Failure};
 use crate::domain::scope::Scope;
@@ -55,13 +55,7 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, StoreError> {
 }
 
 /// Makes a token for one node to join with. `secret` is 128 bits nobody can foresee.
-pub async fn invite(
-    store: &dyn Store,
-    name: &str,
-    scope: Scope,
-    now: i64,
-    secret: u128,
-) -> Result<String, StoreError> {
+pub async fn invite(store: &dyn Store, name: &str, scope: Scope, now: i64, secret: u128) -> Result<String, StoreError> {
     let token = format!("opj_{}", data_encoding::BASE64URL_NOPAD.encode(&secret.to_be_bytes()));
     let invitation = Invitation {
         name: name.trim().chars().take(MAX_NAME).collect(),
@@ -69,8 +63,7 @@ pub async fn invite(
         expires_at: now + INVITATION_MILLIS,
         used_by: None,
     };
-    let change =
-        LocalChange { kind: INVITATION, key: fingerprint(&token), value: value_of(&invitation), expect: None };
+    let change = LocalChange { kind: INVITATION, key: fingerprint(&token), value: value_of(&invitation), expect: None };
     store.write(Request::Local(vec![change])).await?;
     Ok(token)
 }
@@ -111,10 +104,8 @@ pub(super) async fn admit(
         credential: fingerprint(&credential),
     };
     invitation.used_by = Some(name.clone());
-    let use_up =
-        LocalChange { kind: INVITATION, key, value: value_of(&invitation), expect: Some(Some(standing)) };
-    let let_in =
-        LocalChange { kind: NODE, key: node.to_string(), value: value_of(&record), expect: Some(None) };
+    let use_up = LocalChange { kind: INVITATION, key, value: value_of(&invitation), expect: Some(Some(standing)) };
+    let let_in = LocalChange { kind: NODE, key: node.to_string(), value: value_of(&record), expect: Some(None) };
     match store.write(Request::Local(vec![use_up, let_in])).await? {
         Outcome::Done => Ok(Enrolled {
             node,

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::enrolment::NodeRecord;
 use super::hub::{Hub, HubError};
 use super::listener::Listener;
-use super::wire::{self, Malformed};
 use super::sse;
+use super::wire::{self, Malformed};
 use crate::domain::protocol::{Enrol, Hello, Hints, Pull, Push};
 
 /// A body as it comes, and what may become of it when it is unpacked.

@@ -61,7 +61,8 @@ fn client(base: &str) -> Result<Client, Failure> {
     };
     let client = builder().build();
     // a small device may have no root certificates at all, and still a hub without TLS on its own network
-    let client = if base.starts_with("http:") { client.or_else(|_| builder().tls_certs_only([]).build()) } else { client };
+    let client =
+        if base.starts_with("http:") { client.or_else(|_| builder().tls_certs_only([]).build()) } else { client };
     client.map_err(|err| Failure::Local(format!("TLS cannot be used here: {}", cause(&err))))
 }
 

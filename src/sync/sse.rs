@@ -66,8 +66,7 @@ mod tests {
     #[test]
     fn events_are_read_however_they_are_cut() {
         let text = format!("{COMMENT}{}retry: 5\r\ndata: a\r\ndata: b\r\n\r\n", event("head", &[1, 2]));
-        let expected =
-            [("head".to_owned(), "[1,2]".to_owned()), (String::new(), "a\nb".to_owned())];
+        let expected = [("head".to_owned(), "[1,2]".to_owned()), (String::new(), "a\nb".to_owned())];
         for cut in 0..text.len() {
             let mut reader = Reader::default();
             let mut events = reader.read(&text.as_bytes()[..cut]);
