@@ -3,6 +3,8 @@
 //! [`Store`] is the seam: the SQLite store runs nodes, the model store beside it runs simulations, and one suite of
 //! tests, `contract.rs`, holds for both. What a write *does* is decided once for both in `ledger.rs`, without I/O.
 
+#[cfg(test)]
+mod contract;
 mod ledger;
 mod model;
 mod query;

@@ -1,8 +1,13 @@
 //! The node over HTTP: pages for people in `pages`, JSON for programs in `api`, siblings over one [`Node`].
 
+pub mod api;
+mod run;
+
 use std::sync::Arc;
 
 use crate::node::{Link, Node, Nodes};
+
+pub use run::Run;
 
 /// What the handlers work with.
 pub struct App {
@@ -13,6 +18,8 @@ pub struct App {
     pub nodes: Option<Arc<dyn Nodes>>,
     /// In the demo, the other half of it.
     pub demo: Option<Demo>,
+    /// What this server counts, and when it stops.
+    pub run: Run,
 }
 
 /// The demo: where both nodes are, who can sign in, and the switch between them.

@@ -97,10 +97,9 @@ fn project(place: &Place, above: Option<Value>, inherited: Stamp, path: &mut Pat
     if !place.inside.keys().any(|segment| matches!(segment, Segment::Property(_))) {
         return content;
     }
-    let had_object = content.as_ref().is_some_and(Value::is_object);
-    let mut map = match content {
-        Some(Value::Object(map)) => map,
-        _ => Map::new(),
+    let (had_object, mut map, other) = match content {
+        Some(Value::Object(map)) => (true, map, None),
+        other => (false, Map::new(), other),
     };
     for (segment, child) in &place.inside {
         let Segment::Property(name) = segment else { continue };
@@ -111,8 +110,9 @@ fn project(place: &Place, above: Option<Value>, inherited: Stamp, path: &mut Pat
         }
         path.0.pop();
     }
+    // nothing below is there: what was removed under an earlier value does not hide a later one
     if map.is_empty() && !had_object {
-        return None;
+        return other;
     }
     map.sort_keys();
     Some(Value::Object(map))

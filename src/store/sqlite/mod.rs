@@ -191,7 +191,7 @@ fn parse(text: &str) -> Result<Value, StoreError> {
 impl Store for Sqlite {
     async fn write(&self, request: Request) -> Result<Outcome, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Write(request, reply)).await.map_err(|_| StoreError::Closed)?;
+        self.commands.send(Command::Write(Box::new(request), reply)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -404,5 +404,16 @@ impl Sqlite {
             let hash: Hash = ordinals.held(row)?.hash();
             Ok(digest.plus(hash))
         })
+    }
+}
+
+#[cfg(test)]
+impl Sqlite {
+    /// As a newer version would leave the database.
+    pub async fn raise_version(&self) {
+        let raise = sqlx::raw_sql("pragma user_version = 999");
+        let options = self.readers.connect_options().as_ref().clone().read_only(false);
+        let mut connection = options.connect().await.expect("it connects");
+        raise.execute(&mut connection).await.expect("it is written");
     }
 }

@@ -22,7 +22,7 @@ use crate::store::ledger::{Batch, Key, Ledger, Shelf, Standing};
 use crate::store::{Held, Judge, Notice, Outcome, Request, StoreError};
 
 pub(super) enum Command {
-    Write(Request, oneshot::Sender<Result<Outcome, StoreError>>),
+    Write(Box<Request>, oneshot::Sender<Result<Outcome, StoreError>>),
     /// Makes an index for what people sort and filter by.
     Index(String),
     Close(oneshot::Sender<()>),
@@ -49,7 +49,7 @@ impl Writer {
             let mut indexes = Vec::new();
             while let Some(command) = next {
                 match command {
-                    Command::Write(request, reply) => group.push((request, reply)),
+                    Command::Write(request, reply) => group.push((*request, reply)),
                     Command::Index(sql) => indexes.push(sql),
                     Command::Close(reply) => closed = Some(reply),
                 }

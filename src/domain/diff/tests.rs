@@ -1,0 +1,276 @@
+use serde_json::json;
+
+use super::*;
+use crate::domain::clock::Hlc;
+use crate::domain::ids::SaveId;
+use crate::domain::record::EffectKind;
+use crate::domain::stamp::{Author, Stamp};
+
+fn schema() -> Schema {
+    Schema::compile(&json!({
+        "type": "object",
+        "properties": {
+            "title": {"type": "string"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "address": {"type": "object", "properties": {"city": {"type": "string"}, "street": {"type": "string"}}},
+            "systolic": {"type": "number"},
+            "diastolic": {"type": "number"},
+            "parts": {"type": "array", "items": {"type": "object", "properties": {
+                "name": {"type": "string"}, "quantity": {"type": "number"},
+                "notes": {"type": "array", "items": {"type": "object", "properties": {"text": {"type": "string"}}}}
+            }}}
+        },
+        "dependentRequired": {"systolic": ["diastolic"], "diastolic": ["systolic"]}
+    }))
+    .expect("a good schema")
+}
+
+fn keys() -> impl FnMut(&Path, usize) -> ItemKey {
+    let mut count = 0;
+    move |_, _| {
+        count += 1;
+        ItemKey(format!("k{count}"))
+    }
+}
+
+fn stamp(at: i64) -> Stamp {
+    Stamp::new(Hlc::at(at), Author::default(), SaveId((at as u128) << 96))
+}
+
+fn save(state: &mut State, at: i64, changes: &[Change]) {
+    state.apply(changes, stamp(at), at as u64, &|_, _| false);
+}
+
+fn created(value: Value) -> State {
+    let mut state = State::default();
+    save(&mut state, 1, &create(&schema(), value, &mut keys()));
+    state
+}
+
+/// What a merge patch writes: the places, and the kind of act.
+fn patched(state: &State, patch: Value) -> Vec<String> {
+    let mut names = keys();
+    let candidate = apply_merge_patch(&schema(), &state.document(), &patch, &mut |place, n| {
+        ItemKey(format!("new{}", names(place, n).0))
+    });
+    changes(&schema(), state, &candidate)
+        .into_iter()
+        .map(|change| {
+            let act = match change.act {
+                Act::Set(Content::Absent) => "absent",
+                Act::Set(Content::Group) => "group",
+                Act::Set(Content::Json(_)) => "set",
+                Act::Rank(_) => "rank",
+                Act::Remove => "remove",
+                Act::Bin(_) => "bin",
+            };
+            format!("{act} {}", change.path)
+        })
+        .collect()
+}
+
+#[test]
+fn only_what_differs_is_written() {
+    let state = created(json!({"title": "a", "tags": ["x"], "n": 1.0, "address": {"city": "Bergen"},
+        "parts": [{"name": "seal", "quantity": 1}, {"name": "oil"}]}));
+    let none: [&str; 0] = [];
+    assert_eq!(patched(&state, json!({})), none);
+    assert_eq!(patched(&state, json!({"title": "a", "n": 1, "address": {"city": "Bergen"}})), none);
+    assert_eq!(patched(&state, json!({"title": "b"})), ["set /title"]);
+    assert_eq!(patched(&state, json!({"title": null})), ["absent /title"]);
+    assert_eq!(patched(&state, json!({"tags": ["x", "y"]})), ["set /tags"]);
+    assert_eq!(patched(&state, json!({"address": {"street": "Torget"}})), ["set /address/street"]);
+    assert_eq!(patched(&state, json!({"address": null})), ["remove /address"]);
+    assert_eq!(patched(&state, json!({"other": {"a": [1]}})), ["set /other"]);
+    let parts = [json!({"name": "seal", "quantity": 1}), json!({"name": "oil"})];
+    assert_eq!(patched(&state, json!({"parts": [parts[1], parts[0]]})), ["rank /parts/@k2"]);
+    assert_eq!(patched(&state, json!({"parts": [parts[0]]})), ["remove /parts/@k2"]);
+    assert_eq!(patched(&state, json!({"parts": null})), ["remove /parts/@k1", "remove /parts/@k2", "remove /parts"]);
+    assert_eq!(
+        patched(&state, json!({"parts": [{"name": "seal", "quantity": 2}, parts[1]]})),
+        ["set /parts/@k1/quantity"]
+    );
+    assert_eq!(
+        patched(&state, json!({"parts": [parts[0], parts[1], {"name": "bolt"}]})),
+        ["set /parts/@newk1", "rank /parts/@newk1"]
+    );
+}
+
+#[test]
+fn a_group_that_was_not_there_is_made_with_its_items() {
+    let state = created(json!({"title": "a"}));
+    assert_eq!(
+        patched(&state, json!({"parts": [{"name": "seal", "notes": [{"text": "worn"}]}]})),
+        [
+            "group /parts",
+            "set /parts/@newk1",
+            "group /parts/@newk1/notes",
+            "set /parts/@newk1/notes/@newk2",
+            "rank /parts/@newk1/notes/@newk2",
+            "rank /parts/@newk1"
+        ]
+    );
+    assert_eq!(patched(&state, json!({"parts": []})), ["group /parts"]);
+}
+
+#[test]
+fn an_object_that_never_was_there_is_added_field_by_field_and_one_that_was_as_a_whole() {
+    let mut state = created(json!({"title": "a"}));
+    assert_eq!(patched(&state, json!({"address": {"city": "Oslo"}})), ["set /address/city"]);
+    assert_eq!(patched(&state, json!({"address": {}})), ["set /address"]);
+    for (at, patch) in [(2, json!({"address": {"city": "Oslo", "x": 1}})), (3, json!({"address": null}))] {
+        let candidate = apply_merge_patch(&schema(), &state.document(), &patch, &mut keys());
+        let changes = changes(&schema(), &state, &candidate);
+        save(&mut state, at, &changes);
+    }
+    assert_eq!(state.document().value, json!({"title": "a"}));
+    assert_eq!(patched(&state, json!({"address": {"city": "Oslo"}})), ["set /address"]);
+}
+
+#[test]
+fn what_a_rule_ties_together_is_written_together() {
+    let state = created(json!({"systolic": 120, "diastolic": 80}));
+    assert_eq!(patched(&state, json!({"systolic": 130})), ["set /systolic", "set /diastolic"]);
+    assert_eq!(patched(&created(json!({})), json!({"systolic": 1, "diastolic": 2})).len(), 2);
+    let change = &changes(
+        &schema(),
+        &state,
+        &apply_merge_patch(&schema(), &state.document(), &json!({"systolic": 130}), &mut keys()),
+    )[1];
+    assert_eq!(change.replaces.all, stamp(1));
+}
+
+#[test]
+fn a_place_that_was_removed_is_not_brought_back_by_a_rule() {
+    let schema = Schema::compile(&json!({
+        "properties": {
+            "kind": {"type": "string"},
+            "hot": {"type": "object", "properties": {"permit": {"type": "string"}}}
+        },
+        "if": {"required": ["kind"]}, "then": {"required": ["hot"]}
+    }))
+    .expect("a good schema");
+    let mut state = State::default();
+    save(&mut state, 1, &create(&schema, json!({"hot": {"permit": "p", "more": 1}}), &mut keys()));
+    for (at, patch) in [(2, json!({"hot": null})), (3, json!({"other": 1}))] {
+        let candidate = apply_merge_patch(&schema, &state.document(), &patch, &mut keys());
+        let changes = changes(&schema, &state, &candidate);
+        save(&mut state, at, &changes);
+    }
+    let candidate = Document::new(json!({"other": 1, "kind": "x", "hot": {}}));
+    let made = changes(&schema, &state, &candidate);
+    save(&mut state, 4, &made);
+    let candidate = Document::new(json!({"other": 1}));
+    let made = changes(&schema, &state, &candidate);
+    save(&mut state, 5, &made);
+    assert_eq!(state.document().value, json!({"other": 1}));
+}
+
+#[test]
+fn items_are_found_again_by_what_is_in_them() {
+    let old = json!({"parts": [{"name": "a", "quantity": 1}, {"name": "b", "quantity": 2}, {"name": "c"}]});
+    let base = match_items(&schema(), &Document::default(), old, &mut keys());
+    let find = |new: Value| {
+        let mut count = 10;
+        let found = match_items(&schema(), &base, json!({"parts": new}), &mut |_, _| {
+            count += 1;
+            ItemKey(format!("k{count}"))
+        });
+        found.keys[&Path::root().property("parts")].iter().map(|key| key.0.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        find(json!([{"name": "c"}, {"name": "b", "quantity": 2.0}, {"name": "a", "quantity": 1}])),
+        ["k3", "k2", "k1"]
+    );
+    assert_eq!(find(json!([{"name": "new"}, {"name": "a", "quantity": 5}])), ["k11", "k1"]);
+    assert_eq!(find(json!([{"name": "x"}, {"name": "y"}])), ["k1", "k2"]);
+    assert_eq!(find(json!([{"name": "a", "quantity": 1}, {"name": "a", "quantity": 1}])), ["k1", "k2"]);
+}
+
+#[test]
+fn a_json_patch_reaches_items_by_key_and_by_position() {
+    let base = match_items(
+        &schema(),
+        &Document::default(),
+        json!({"title": "a", "tags": ["x", "y"], "parts": [{"name": "seal"}, {"name": "oil"}]}),
+        &mut keys(),
+    );
+    let apply = |ops: Value| apply_json_patch(&schema(), &base, &ops, &mut |_, n| ItemKey(format!("n{n}")));
+    let done = apply(json!([
+        {"op": "test", "path": "/parts/@k2/name", "value": "oil"},
+        {"op": "replace", "path": "/parts/@k2/name", "value": "grease"},
+        {"op": "add", "path": "/parts/-", "value": {"name": "bolt"}},
+        {"op": "move", "from": "/parts/1", "path": "/parts/0"},
+        {"op": "copy", "from": "/parts/@k1", "path": "/parts/-"},
+        {"op": "remove", "path": "/tags/0"},
+        {"op": "add", "path": "/tags/1", "value": null},
+        {"op": "add", "path": "/a~1b", "value": 1}
+    ]))
+    .expect("a good patch");
+    assert_eq!(
+        done.value,
+        json!({"a/b": 1, "parts": [{"name": "grease"}, {"name": "seal"}, {"name": "bolt"}, {"name": "seal"}],
+            "tags": ["y", null], "title": "a"})
+    );
+    let names: Vec<&str> = done.keys[&Path::root().property("parts")].iter().map(|key| key.0.as_str()).collect();
+    assert_eq!(names, ["k2", "k1", "n2", "n3"]);
+    for (ops, at, keyword) in [
+        (json!({}), "", "patch"),
+        (json!([{"path": "/title"}]), "/0/op", "patch"),
+        (json!([{"op": "frobnicate", "path": "/title"}]), "/0/op", "patch"),
+        (json!([{"op": "remove", "path": "title"}]), "/0/path", "patch"),
+        (json!([{"op": "remove", "path": "/nothing"}]), "/0/path", "patch"),
+        (json!([{"op": "remove", "path": "/parts/@k9"}]), "/0/path", "patch"),
+        (json!([{"op": "remove", "path": "/parts/2"}]), "/0/path", "patch"),
+        (json!([{"op": "remove", "path": "/parts/01"}]), "/0/path", "patch"),
+        (json!([{"op": "remove", "path": ""}]), "/0/path", "patch"),
+        (json!([{"op": "add", "path": "/parts/7", "value": 1}]), "/0/path", "patch"),
+        (json!([{"op": "add", "path": "/x"}]), "/0/value", "patch"),
+        (json!([{"op": "move", "from": "/parts", "path": "/parts/0/in"}]), "/0/path", "patch"),
+        (json!([{"op": "copy", "from": "/none", "path": "/x"}]), "/0/from", "patch"),
+        (
+            json!([{"op": "test", "path": "/title", "value": "a"}, {"op": "test", "path": "/title", "value": "b"}]),
+            "/1",
+            "test",
+        ),
+    ] {
+        let error = apply(ops.clone()).expect_err("a bad patch");
+        assert_eq!((error.pointer.as_str(), error.keyword.as_str()), (at, keyword), "{ops}");
+    }
+}
+
+#[test]
+fn an_array_without_keys_where_there_is_a_group_now_is_converted() {
+    let plain = [Change {
+        path: Path::root(),
+        act: Act::Set(Content::json(json!({"parts": [{"name": "a"}, {"name": "b"}]}))),
+        replaces: Default::default(),
+    }];
+    let mut state = State::default();
+    save(&mut state, 1, &plain);
+    assert_eq!(patched(&state, json!({"title": "x"})), ["set /title"]);
+    let acts = patched(&state, json!({"parts": [{"name": "a"}]}));
+    assert_eq!(acts, ["group /parts", "set /parts/@newk1", "rank /parts/@newk1"]);
+    assert_eq!(patched(&state, json!({"parts": null})), ["absent /parts"]);
+}
+
+#[test]
+fn history_taken_back_gives_the_original() {
+    let original = json!({"title": "a", "address": {"city": "Oslo"}, "parts": [{"name": "a"}, {"name": "b"}]});
+    let mut state = created(original.clone());
+    let mut lines = Vec::new();
+    for (at, patch) in [
+        (2, json!({"title": null, "parts": [{"name": "a", "quantity": 2}]})),
+        (3, json!({"address": null, "x": 1})),
+        (4, json!({"parts": null})),
+    ] {
+        let candidate = apply_merge_patch(&schema(), &state.document(), &patch, &mut keys());
+        let changes = changes(&schema(), &state, &candidate);
+        let applied = state.apply(&changes, stamp(at), at as u64, &|_, _| false);
+        lines.splice(0..0, applied.effects.into_iter().rev());
+    }
+    let now = state.document();
+    let undone = undo(&now, lines.iter().map(|line| (&line.path, line.act, line.old.as_ref())));
+    assert!(json::equal(&undone, &original), "{undone}");
+    assert!(lines.iter().all(|line| line.act == EffectKind::Changed));
+}
