@@ -38,7 +38,9 @@ async fn bad_bodies_are_refused_by_the_table() {
     let (hub, record) = hub().await;
     let before = everything(&hub).await;
     let records = "/types/work-order/records";
-    let deep = |levels: usize| format!("{{\"data\":{{\"title\":\"x\",\"own\":{}1{}}}}}", "[".repeat(levels), "]".repeat(levels));
+    let deep = |levels: usize| {
+        format!("{{\"data\":{{\"title\":\"x\",\"own\":{}1{}}}}}", "[".repeat(levels), "]".repeat(levels))
+    };
     let deep_schema = format!(
         "{{\"name\":\"deep\",\"schema\":{{\"type\":\"object\",\"not\":{}{{}}{}}}}}",
         "{\"not\":".repeat(200),
@@ -109,13 +111,27 @@ async fn bad_bodies_are_refused_by_the_table() {
             "@forged",
         ),
         (Method::POST, "/types", JSON, b"{}".into(), 422, "things"),
-        (Method::POST, "/types", JSON, b"{\"name\":\"Bad Name\",\"schema\":{\"type\":\"object\"}}".into(), 422, "letter"),
+        (
+            Method::POST,
+            "/types",
+            JSON,
+            b"{\"name\":\"Bad Name\",\"schema\":{\"type\":\"object\"}}".into(),
+            422,
+            "letter",
+        ),
         (Method::POST, "/types", JSON, b"{\"name\":\"_type\",\"schema\":{\"type\":\"object\"}}".into(), 422, "letter"),
         (Method::POST, "/types", JSON, b"{\"name\":7,\"schema\":{}}".into(), 422, "text"),
         (Method::POST, "/types", JSON, b"{\"name\":\"list\",\"schema\":{\"type\":\"array\"}}".into(), 422, "object"),
         (Method::POST, "/types", JSON, b"{\"name\":\"no\",\"schema\":true}".into(), 422, "object"),
         (Method::POST, "/types", JSON, b"{\"name\":\"no\",\"schema\":null}".into(), 422, "object"),
-        (Method::POST, "/types", JSON, b"{\"name\":\"no\",\"schema\":{\"$ref\":\"https://example.org/x\"}}".into(), 422, ""),
+        (
+            Method::POST,
+            "/types",
+            JSON,
+            b"{\"name\":\"no\",\"schema\":{\"$ref\":\"https://example.org/x\"}}".into(),
+            422,
+            "",
+        ),
         (Method::POST, "/types", JSON, b"{\"name\":\"no\",\"schema\":{},\"titel\":\"x\"}".into(), 422, "no member"),
         (Method::PUT, "/types/work-order", JSON, b"{}".into(), 422, "schema"),
         (Method::PUT, "/types/work-order", JSON, b"{\"name\":\"other\",\"schema\":{}}".into(), 422, "permanent"),
@@ -199,10 +215,16 @@ async fn what_cannot_be_asked_of_an_address_is_told_with_what_can() {
 async fn what_is_too_large_is_told_so() {
     let (hub, record) = hub().await;
     let before = everything(&hub).await;
-    let schema = format!("{{\"name\":\"large\",\"schema\":{{\"type\":\"object\",\"description\":\"{}\"}}}}", "x".repeat(10_000_000));
+    let schema = format!(
+        "{{\"name\":\"large\",\"schema\":{{\"type\":\"object\",\"description\":\"{}\"}}}}",
+        "x".repeat(10_000_000)
+    );
     let problem = ask(&hub, Method::POST, "/types", JSON, schema).await.problem(413);
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("5 MiB")), "{problem}");
-    let schema = format!("{{\"name\":\"large\",\"schema\":{{\"type\":\"object\",\"description\":\"{}\"}}}}", "x".repeat(2_000_000));
+    let schema = format!(
+        "{{\"name\":\"large\",\"schema\":{{\"type\":\"object\",\"description\":\"{}\"}}}}",
+        "x".repeat(2_000_000)
+    );
     let problem = ask(&hub, Method::POST, "/types", JSON, schema).await.problem(413);
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("1 MiB")), "{problem}");
     let data = json!({ "data": { "title": "x", "own": "y".repeat(1_100_000) } });

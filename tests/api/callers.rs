@@ -20,7 +20,8 @@ async fn nobody_is_let_in_without_a_token_that_works() {
             answer.problem(401);
         }
     }
-    let scheme = hub.client.get(format!("{}/api/v1/types", hub.base)).header("authorization", format!("bearer {}", hub.admin));
+    let scheme =
+        hub.client.get(format!("{}/api/v1/types", hub.base)).header("authorization", format!("bearer {}", hub.admin));
     hub.send(scheme).await.expect(200);
 }
 
@@ -59,7 +60,8 @@ async fn each_role_may_do_what_the_table_says() {
     for role in Role::ALL {
         let token = hub.token(role).await;
         for (method, path, body, needed) in &table {
-            let mut request = hub.client.request(method.clone(), format!("{}/api/v1{path}", hub.base)).bearer_auth(&token);
+            let mut request =
+                hub.client.request(method.clone(), format!("{}/api/v1{path}", hub.base)).bearer_auth(&token);
             if let Some(body) = body {
                 let media_type = if *method == Method::PATCH { merge } else { "application/json" };
                 request = request.header("content-type", media_type).body(body.to_string());
@@ -83,7 +85,9 @@ async fn a_session_may_look_and_needs_its_csrf_token_to_change() {
     hub.sample("work-order").await;
     let node = hub.node();
     let password = "correct horse battery";
-    node.add_person(&Actor::Operator, "ingrid@example.org", "Ingrid", Role::Staff, Some(password)).await.expect("added");
+    node.add_person(&Actor::Operator, "ingrid@example.org", "Ingrid", Role::Staff, Some(password))
+        .await
+        .expect("added");
     let signed = node.sign_in("ingrid@example.org", password).await.expect("signed in");
     let cookie = cookie(&hub, &signed.secret);
     let records = format!("{}/api/v1/types/work-order/records", hub.base);

@@ -29,7 +29,8 @@ impl Reader {
         }
         let response = request.send().await.expect("the hub answers");
         assert_eq!(response.status(), 200);
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let header =
+            |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         assert_eq!(header("content-type"), "text/event-stream");
         assert_eq!(header("x-accel-buffering"), "no");
         let mut reader = Self { bytes: Box::pin(response.bytes_stream()), text: String::new() };
@@ -129,7 +130,9 @@ async fn many_changes_at_once_are_all_told_in_their_order() {
     let hub = start_hub().await;
     hub.sample("work-order").await;
     let mut reader = Reader::open(&hub, None).await;
-    let made = futures_util::future::join_all((0..40).map(|i| hub.make("work-order", json!({ "title": i.to_string() })))).await;
+    let made =
+        futures_util::future::join_all((0..40).map(|i| hub.make("work-order", json!({ "title": i.to_string() }))))
+            .await;
     let mut told = Vec::new();
     for _ in 0..40 {
         told.push(reader.event().await);

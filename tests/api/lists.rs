@@ -26,9 +26,13 @@ async fn hub() -> Hub {
     hub
 }
 
+async fn page(hub: &Hub, query: &[(&str, &str)]) -> Value {
+    let query = serde_urlencoded::to_string(query).expect("a query string");
+    hub.get(&format!("/types/work-order/records?{query}")).await.expect(200)
+}
+
 async fn titles(hub: &Hub, query: &[(&str, &str)]) -> Vec<String> {
-    let request = hub.request(reqwest::Method::GET, "/types/work-order/records").query(query);
-    titles_of(&hub.send(request).await.expect(200))
+    titles_of(&page(hub, query).await)
 }
 
 fn titles_of(page: &Value) -> Vec<String> {
@@ -76,9 +80,7 @@ async fn pages_follow_one_another_without_gaps() {
         let mut paged = Vec::new();
         let mut cursor = String::new();
         for _ in 0..10 {
-            let request = hub.request(reqwest::Method::GET, "/types/work-order/records");
-            let request = request.query(&[("sort", sort), ("limit", "1"), ("cursor", &cursor)]);
-            let page = hub.send(request).await.expect(200);
+            let page = page(&hub, &[("sort", sort), ("limit", "1"), ("cursor", &cursor)]).await;
             paged.extend(titles_of(&page));
             match page["next"].as_str() {
                 Some(next) => cursor = next.to_owned(),
@@ -94,7 +96,8 @@ async fn an_item_is_the_record_without_its_stamps() {
     let hub = hub().await;
     let page = hub.get("/types/work-order/records?limit=1").await.expect(200);
     let item = &page["items"][0];
-    let mut record = hub.get(&format!("/types/work-order/records/{}", item["id"].as_str().expect("an id"))).await.expect(200);
+    let mut record =
+        hub.get(&format!("/types/work-order/records/{}", item["id"].as_str().expect("an id"))).await.expect(200);
     record.as_object_mut().expect("an object").shift_remove("fields");
     assert_eq!(*item, record);
 }

@@ -64,7 +64,8 @@ async fn the_description_holds_what_is_served_and_the_types_that_people_made() {
     assert_eq!(schema["properties"]["title"]["maxLength"], 120);
     let data = document.pointer("/components/schemas/NewRecord.work-order/properties/data/$ref");
     assert_eq!(data, Some(&json!("#/components/schemas/work-order")));
-    let body = document.pointer("/paths/~1types~1work-order~1records/post/requestBody/content/application~1json/schema/$ref");
+    let body =
+        document.pointer("/paths/~1types~1work-order~1records/post/requestBody/content/application~1json/schema/$ref");
     assert_eq!(body, Some(&json!("#/components/schemas/NewRecord.work-order")));
     resolve(&document, &document);
     hub.send(hub.client.get(&address).bearer_auth("wrong")).await.problem(401);
@@ -103,7 +104,12 @@ async fn everything_that_is_described_is_served_and_answers_as_described() {
             assert_ne!(answer.status, 405, "{method} {path}");
             assert!(!answer.text.contains("nothing at this address"), "{method} {path}");
             let told = operation["responses"].as_object().expect("answers");
-            assert!(told.contains_key(&answer.status.to_string()), "{method} {path}: {} {}", answer.status, answer.text);
+            assert!(
+                told.contains_key(&answer.status.to_string()),
+                "{method} {path}: {} {}",
+                answer.status,
+                answer.text
+            );
         }
     }
 }

@@ -79,8 +79,12 @@ async fn a_record_that_is_not_valid_is_refused_with_pointers() {
     let mut told: Vec<_> =
         errors.iter().map(|error| (error["pointer"].as_str().unwrap(), error["keyword"].as_str().unwrap())).collect();
     told.sort_unstable();
-    let expected =
-        [("/hours", "minimum"), ("/parts/0/quantity", "exclusiveMinimum"), ("/permit", "pattern"), ("/title", "required")];
+    let expected = [
+        ("/hours", "minimum"),
+        ("/parts/0/quantity", "exclusiveMinimum"),
+        ("/permit", "pattern"),
+        ("/title", "required"),
+    ];
     assert_eq!(told, expected);
     assert_eq!(hub.get("/types/work-order/records").await.expect(200)["items"], json!([]));
 }
