@@ -12,3 +12,5 @@ pub mod store;
 pub mod views;
 #[cfg(feature = "server")]
 pub mod web;
+#[cfg(feature = "server")]
+pub mod world;
