@@ -9,6 +9,8 @@ pub mod domain;
 pub mod node;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod sync;
 pub mod views;
 #[cfg(feature = "server")]
 pub mod web;

@@ -165,7 +165,7 @@ impl Node {
         };
         Ok(match self.inner.store.write(Request::Save(save)).await? {
             Outcome::Saved(held) => Ok(held),
-            Outcome::Refused { index, now } => Err(Unmet { index, now: now.map(|held| *held) }),
+            Outcome::Refused { now, .. } => Err(Unmet { now: now.map(|held| *held) }),
             _ => unreachable!("a save is answered as a save"),
         })
     }
@@ -173,7 +173,7 @@ impl Node {
 
 /// An expectation of a save that did not hold.
 struct Unmet {
-    index: usize,
+    /// How the record is that did not meet it; `None` if there is none.
     now: Option<Held>,
 }
 

@@ -69,7 +69,7 @@ impl Node {
         let record = local(&found, id, Expect::New, changes);
         match self.save(actor, vec![record]).await? {
             Ok(mut held) => Ok(Created { held: held.remove(0), is_new: true }),
-            Err(Unmet { now: Some(held), .. }) => {
+            Err(Unmet { now: Some(held) }) => {
                 if held.state.is_binned() {
                     return Err(NodeError::Conflict("a record with this id is in the bin".into()));
                 }
@@ -80,7 +80,7 @@ impl Node {
                     Err(NodeError::Conflict("a record with this id was made from other data".into()))
                 }
             }
-            Err(Unmet { now: None, .. }) => Err(NodeError::Conflict("a record with this id is taken".into())),
+            Err(Unmet { now: None }) => Err(NodeError::Conflict("a record with this id is taken".into())),
         }
     }
 
@@ -201,8 +201,8 @@ impl Node {
         judge(&schema, &candidate.value, &[])?;
         match self.save(actor, vec![local(&found, id, Expect::New, changes)]).await? {
             Ok(mut held) => Ok(Created { held: held.remove(0), is_new: true }),
-            Err(Unmet { now: Some(held), .. }) => Ok(Created { held, is_new: false }),
-            Err(Unmet { now: None, .. }) => Err(NodeError::Conflict("a record with this id is taken".into())),
+            Err(Unmet { now: Some(held) }) => Ok(Created { held, is_new: false }),
+            Err(Unmet { now: None }) => Err(NodeError::Conflict("a record with this id is taken".into())),
         }
     }
 
@@ -223,8 +223,8 @@ impl Node {
         judge(&schema, &candidate.value, &schema.validate(&held.document.value))?;
         match self.save(actor, vec![local(&found, held.id, expect, changes)]).await? {
             Ok(mut saved) => Ok(saved.remove(0)),
-            Err(Unmet { now: Some(now), .. }) => Err(NodeError::Changed(Box::new(now))),
-            Err(Unmet { now: None, .. }) => Err(NodeError::NotFound("record")),
+            Err(Unmet { now: Some(now) }) => Err(NodeError::Changed(Box::new(now))),
+            Err(Unmet { now: None }) => Err(NodeError::NotFound("record")),
         }
     }
 
@@ -256,8 +256,8 @@ impl Node {
         };
         match self.save(actor, vec![record]).await? {
             Ok(mut saved) => Ok(saved.remove(0)),
-            Err(Unmet { now: Some(now), .. }) => Err(NodeError::Changed(Box::new(now))),
-            Err(Unmet { now: None, .. }) => Err(NodeError::NotFound("record")),
+            Err(Unmet { now: Some(now) }) => Err(NodeError::Changed(Box::new(now))),
+            Err(Unmet { now: None }) => Err(NodeError::NotFound("record")),
         }
     }
 
