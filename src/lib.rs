@@ -14,3 +14,5 @@ pub mod sync;
 pub mod views;
 #[cfg(feature = "server")]
 pub mod web;
+#[cfg(feature = "server")]
+pub mod world;
