@@ -69,8 +69,9 @@ impl Listen {
 
 /// The address at which a browser on this machine finds a listener.
 pub fn url_of(listener: &TcpListener) -> Result<String, Failure> {
-    let mut address =
-        listener.local_addr().map_err(|err| Failure::new(format!("the address just taken is gone: {err}; try again")))?;
+    let mut address = listener
+        .local_addr()
+        .map_err(|err| Failure::new(format!("the address just taken is gone: {err}; try again")))?;
     if address.ip().is_unspecified() {
         match address.ip() {
             std::net::IpAddr::V4(_) => address.set_ip(std::net::Ipv4Addr::LOCALHOST.into()),

@@ -27,7 +27,9 @@ use crate::config::{Listen, Settings, url_of};
 /// A switch on the first page cuts and restores the link between the two. Everything is in a temporary directory, which
 /// is removed when the demo ends.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  outpost demo\n  outpost demo --listen 127.0.0.1:0 --edge-listen 127.0.0.1:0 --json")]
+#[command(
+    after_help = "Example:\n  outpost demo\n  outpost demo --listen 127.0.0.1:0 --edge-listen 127.0.0.1:0 --json"
+)]
 pub struct Demo {
     /// The address of the hub
     #[arg(long, env = "OUTPOST_LISTEN", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
@@ -213,9 +215,7 @@ async fn open_hub(dir: &Path) -> Result<Served, Failure> {
 async fn fill(node: &Node, past: &Past) -> Result<(), NodeError> {
     let operator = Actor::Operator;
     past.go(21, 8);
-    let people = PEOPLE
-        .iter()
-        .map(|one| node.add_person(&operator, one.email, one.name, one.role, Some(one.password)));
+    let people = PEOPLE.iter().map(|one| node.add_person(&operator, one.email, one.name, one.role, Some(one.password)));
     let people: Vec<Person> = try_join_all(people).await?;
     let actors: Vec<Actor> = people.iter().map(|one| Actor::Person { id: one.id, role: one.role }).collect();
     for (name, schema) in SAMPLES {
@@ -225,7 +225,8 @@ async fn fill(node: &Node, past: &Past) -> Result<(), NodeError> {
     let mut samples: Vec<(&str, Sample)> = Vec::new();
     let mut later = Vec::new();
     for (type_name, text) in RECORDS {
-        let records: Vec<Sample> = serde_json::from_str(text).expect("the demo's records are well-formed, as a test shows");
+        let records: Vec<Sample> =
+            serde_json::from_str(text).expect("the demo's records are well-formed, as a test shows");
         samples.extend(records.into_iter().map(|sample| (type_name, sample)));
     }
     samples.sort_by_key(|(_, sample)| (-sample.days_ago, sample.hour));

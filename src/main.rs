@@ -28,8 +28,9 @@ fn start(cli: Cli) -> Result<(), Failure> {
     let runs_on = matches!(cli.command, Command::Demo(_) | Command::Serve(_));
     let usual = if runs_on { "warn,outpost=info" } else { "error" };
     let filter = cli.settings.log.as_deref().unwrap_or(usual);
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|err| Failure::usage(format!("--log {filter} is no filter: {err}; an example is outpost=debug,warn")))?;
+    let filter = EnvFilter::try_new(filter).map_err(|err| {
+        Failure::usage(format!("--log {filter} is no filter: {err}; an example is outpost=debug,warn"))
+    })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     // an error says that there is one already
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -79,11 +79,16 @@ impl Door {
     }
 }
 
+/// Ready once the node stops. It hands out no guard: those must not live across an await.
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
 async fn admit(listener: UnixListener, owner: u32, served: Arc<Served>, mut closing: watch::Receiver<bool>) {
     let mut conversations = JoinSet::new();
     loop {
         let stream = tokio::select! {
-            _ = closing.wait_for(|closing| *closing) => break,
+            () = closed(&mut closing) => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(err) => {
@@ -107,7 +112,7 @@ async fn converse(stream: UnixStream, served: Arc<Served>, mut closing: watch::R
     let mut reader = BufReader::new(reader);
     loop {
         let question = tokio::select! {
-            _ = closing.wait_for(|closing| *closing) => return,
+            () = closed(&mut closing) => return,
             question = read_line(&mut reader) => question,
         };
         let Ok(Some(question)) = question else { return };

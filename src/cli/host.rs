@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outpost::node::{Caches, Identity, Node, NodeRole, Nodes, World};
+use outpost::store::Sqlite;
 use outpost::store::Store;
-use outpost::store::sqlite::Sqlite;
 use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Switch};
 use outpost::world::SystemWorld;
 use serde::de::DeserializeOwned;
@@ -253,7 +253,12 @@ impl Host {
 }
 
 /// Asks the node in the data directory one thing.
-pub async fn asked<T: DeserializeOwned>(settings: &Settings, absent: Absent, command: &str, ask: Ask) -> Result<T, Failure> {
+pub async fn asked<T: DeserializeOwned>(
+    settings: &Settings,
+    absent: Absent,
+    command: &str,
+    ask: Ask,
+) -> Result<T, Failure> {
     let mut host = Host::find(settings, absent, command).await?;
     let answer = host.ask(ask).await;
     host.close().await;

@@ -90,7 +90,8 @@ impl Lock {
     /// Who holds the lock is a courtesy: on a full disk it stays unsaid.
     fn write(&mut self) {
         let text = serde_json::to_string(&self.holder).expect("a holder is plain data");
-        let _ = self.file.set_len(0).and_then(|()| self.file.rewind()).and_then(|()| self.file.write_all(text.as_bytes()));
+        let _ =
+            self.file.set_len(0).and_then(|()| self.file.rewind()).and_then(|()| self.file.write_all(text.as_bytes()));
     }
 }
 

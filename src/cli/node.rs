@@ -1,7 +1,7 @@
 //! `outpost node`: the nodes below a hub.
 
 use clap::{Args, Subcommand};
-use outpost::node::{KnownNode, Nodes};
+use outpost::node::KnownNode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,7 +20,9 @@ pub enum Node {
 ///
 /// It is used up by the first edge that joins with it, and expires after seven days.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  outpost node invite --name \"Platform 7\" --scope '{\"work-order\": true, \"inspection\": [\"platform-7\"]}'")]
+#[command(
+    after_help = "Example:\n  outpost node invite --name \"Platform 7\" --scope '{\"work-order\": true, \"inspection\": [\"platform-7\"]}'"
+)]
 pub struct Invite {
     /// What people call the edge; else it names itself
     #[arg(long, env = "OUTPOST_NAME", default_value = "", hide_default_value = true)]
@@ -122,8 +124,9 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
         Ask::List => answer(nodes.list().await?.into_iter().map(Shown::of).collect::<Vec<_>>()),
         Ask::Revoke { id } => {
             let known = nodes.list().await?.into_iter().find(|known| known.id.to_string() == id);
-            let known = known
-                .ok_or_else(|| Failure::new(format!("there is no edge {id}; `outpost node list` shows which there are")))?;
+            let known = known.ok_or_else(|| {
+                Failure::new(format!("there is no edge {id}; `outpost node list` shows which there are"))
+            })?;
             nodes.revoke(known.id).await?;
             answer(Shown::of(KnownNode { revoked: true, ..known }))
         }

@@ -62,14 +62,6 @@ pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]], none: &s
     bytes(text.as_bytes())
 }
 
-/// A moment, for people: `2026-11-24 16:20 UTC`.
-pub fn moment(millis: i64) -> String {
-    match jiff::Timestamp::from_millisecond(millis) {
-        Ok(at) => at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-        Err(_) => "at an unknown time".into(),
-    }
-}
-
 /// A moment, for programs: `2026-11-24T16:20:05.020Z`.
 pub fn rfc3339(millis: i64) -> String {
     let at = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
@@ -99,11 +91,7 @@ pub fn password(from_stdin: bool) -> Result<String, Failure> {
         rpassword::prompt_password(prompt).map_err(|err| Failure::new(format!("the password cannot be read: {err}")))
     };
     let first = ask("Password: ")?;
-    if ask("Again: ")? == first {
-        Ok(first)
-    } else {
-        Err(Failure::new("the two passwords differ; try again"))
-    }
+    if ask("Again: ")? == first { Ok(first) } else { Err(Failure::new("the two passwords differ; try again")) }
 }
 
 /// How far long work is: a bar on a terminal, now and then a plain line elsewhere. Short work shows nothing.

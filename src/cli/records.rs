@@ -93,9 +93,18 @@ impl Format {
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
     /// Judge rows; answers with those that are refused.
-    Check { type_name: String, rows: Vec<Row> },
-    Import { type_name: String, rows: Vec<Row> },
-    Export { type_name: String, cursor: Option<String> },
+    Check {
+        type_name: String,
+        rows: Vec<Row>,
+    },
+    Import {
+        type_name: String,
+        rows: Vec<Row>,
+    },
+    Export {
+        type_name: String,
+        cursor: Option<String>,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -166,9 +175,10 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
             let query =
                 Query { type_name: name, filters: Vec::new(), sort: Vec::new(), binned: false, limit: 500, cursor };
             let page = node.records(&Actor::Operator, &query).await?;
-            let records = page.items.into_iter().map(|held| {
-                json!({ "id": held.id, "type": held.type_name.as_str(), "data": held.document.value })
-            });
+            let records = page
+                .items
+                .into_iter()
+                .map(|held| json!({ "id": held.id, "type": held.type_name.as_str(), "data": held.document.value }));
             answer(Page { records: records.collect(), next: page.next, total })
         }
     }
@@ -256,7 +266,9 @@ async fn import(import: Import, settings: &Settings) -> Result<()> {
     }
     match import.dry_run {
         true => print::line(format_args!("{rows} rows are good; nothing was written")),
-        false => print::line(format_args!("{} records made, {} were here already", imported.created, imported.unchanged)),
+        false => {
+            print::line(format_args!("{} records made, {} were here already", imported.created, imported.unchanged))
+        }
     }
 }
 
@@ -381,7 +393,10 @@ impl Batches<'_> {
                 whole.update(&text);
             }
             if read as u64 == LONGEST && text.last() != Some(&b'\n') {
-                return Err(Failure::new(format!("line {} is longer than any record may be; nothing was written", self.line)));
+                return Err(Failure::new(format!(
+                    "line {} is longer than any record may be; nothing was written",
+                    self.line
+                )));
             }
             let line = self.line;
             let bom: &[u8] = if line == 1 { b"\xef\xbb\xbf" } else { b"" };

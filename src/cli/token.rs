@@ -96,7 +96,9 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
 pub async fn run(command: Token, settings: &Settings) -> Result<()> {
     match command {
         Token::Create(Create { name, role }) => {
-            let shown: Shown = host::asked(settings, Absent::BecomesHub, "token create", host::Ask::Token(Ask::Create { name, role })).await?;
+            let shown: Shown =
+                host::asked(settings, Absent::BecomesHub, "token create", host::Ask::Token(Ask::Create { name, role }))
+                    .await?;
             if settings.json {
                 return print::json(&shown);
             }
@@ -104,7 +106,8 @@ pub async fn run(command: Token, settings: &Settings) -> Result<()> {
             print::line(shown.token.unwrap_or_default())
         }
         Token::List(_) => {
-            let tokens: Vec<Shown> = host::asked(settings, Absent::Refused, "token list", host::Ask::Token(Ask::List)).await?;
+            let tokens: Vec<Shown> =
+                host::asked(settings, Absent::Refused, "token list", host::Ask::Token(Ask::List)).await?;
             if settings.json {
                 return print::json(&tokens);
             }
@@ -118,7 +121,8 @@ pub async fn run(command: Token, settings: &Settings) -> Result<()> {
             print::table(["ID", "NAME", "ROLE", "MADE", "STATE"], &rows, "There are no tokens.")
         }
         Token::Revoke(Revoke { which }) => {
-            let shown: Shown = host::asked(settings, Absent::Refused, "token revoke", host::Ask::Token(Ask::Revoke { which })).await?;
+            let shown: Shown =
+                host::asked(settings, Absent::Refused, "token revoke", host::Ask::Token(Ask::Revoke { which })).await?;
             if settings.json { print::json(&shown) } else { print::line(format_args!("{} is revoked", shown.name)) }
         }
     }

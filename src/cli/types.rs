@@ -56,7 +56,9 @@ pub struct Import {
 ///
 /// Several types are printed as one JSON object by name.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  outpost type export work-order > work-order.schema.json\n  outpost type export work-order inspection --dir schemas")]
+#[command(
+    after_help = "Example:\n  outpost type export work-order > work-order.schema.json\n  outpost type export work-order inspection --dir schemas"
+)]
 pub struct Export {
     /// The names of the types
     #[arg(required = true, value_name = "TYPE")]

@@ -133,7 +133,9 @@ fn find(on: &Served, who: &str) -> Result<std::sync::Arc<Person>> {
     let email = who.trim().to_lowercase();
     let people = on.node.people(&Actor::Operator)?;
     let found = people.into_iter().find(|person| person.email == email || person.id.to_string() == email);
-    found.ok_or_else(|| Failure::new(format!("nobody here has the address {who}; `outpost user list` shows who there is")))
+    found.ok_or_else(|| {
+        Failure::new(format!("nobody here has the address {who}; `outpost user list` shows who there is"))
+    })
 }
 
 pub async fn run(command: User, settings: &Settings) -> Result<()> {
@@ -144,7 +146,9 @@ pub async fn run(command: User, settings: &Settings) -> Result<()> {
             (ask, Absent::BecomesHub, "user add", "added")
         }
         User::List(_) => return list(settings).await,
-        User::Disable(Who { who }) => (Ask::SetDisabled { who, disabled: true }, Absent::Refused, "user disable", "disabled"),
+        User::Disable(Who { who }) => {
+            (Ask::SetDisabled { who, disabled: true }, Absent::Refused, "user disable", "disabled")
+        }
         User::Enable(EnableWho { who }) => {
             (Ask::SetDisabled { who, disabled: false }, Absent::Refused, "user enable", "enabled")
         }

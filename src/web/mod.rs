@@ -2,12 +2,15 @@
 
 pub mod api;
 mod run;
+mod security;
+mod serve;
 
 use std::sync::Arc;
 
 use crate::node::{Link, Node, Nodes};
 
 pub use run::Run;
+pub use serve::serve;
 
 /// What the handlers work with.
 pub struct App {
@@ -20,6 +23,13 @@ pub struct App {
     pub demo: Option<Demo>,
     /// What this server counts, and when it stops.
     pub run: Run,
+}
+
+impl App {
+    /// A node alone: without links.
+    pub fn new(node: Node) -> Self {
+        Self { node, link: None, nodes: None, demo: None, run: Run::default() }
+    }
 }
 
 /// The demo: where both nodes are, who can sign in, and the switch between them.

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use crate::domain::ids::RecordId;
 
-pub use openapi::openapi;
+pub use openapi::{document, openapi};
 pub use problem::Problem;
 
 /// Puts the API in its place. The server has to hold a [`web::Data`] of [`crate::web::App`].

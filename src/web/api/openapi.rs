@@ -36,7 +36,8 @@ pub fn openapi(node: &Node) -> Value {
     document
 }
 
-fn document() -> Value {
+/// What the API of any node is, without types.
+pub fn document() -> Value {
     let mut document: Value = serde_json::from_str(DOCUMENT).expect("the document is JSON, as a test shows");
     document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
     document
