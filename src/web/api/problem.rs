@@ -25,7 +25,12 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new(), header: None }
+        let mut detail = detail.into();
+        // messages at a field end without a full stop, a detail is a sentence
+        if !detail.ends_with(['.', '!', '?']) {
+            detail.push('.');
+        }
+        Self { status, detail, errors: Vec::new(), header: None }
     }
 
     pub fn bad(detail: impl Into<String>) -> Self {
