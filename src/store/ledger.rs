@@ -298,6 +298,7 @@ impl<'a, S: Shelf> Ledger<'a, S> {
         if applied.changed {
             self.standing.seq = seq;
             self.put(key, held, seq, stamp);
+            self.move_entries(key).await?;
         }
         let Applied { effects, lost, seen, .. } = applied;
         for effect in effects {
@@ -354,7 +355,9 @@ impl<'a, S: Shelf> Ledger<'a, S> {
 
     fn refresh(&self, held: &mut Held) {
         held.document = held.state.document();
-        held.partition = self.judge.partition(&held.type_name, &held.document.value);
+        if held.type_name.as_str() != TypeName::LOST {
+            held.partition = self.judge.partition(&held.type_name, &held.document.value);
+        }
         let valid = self.judge.is_valid(&held.type_name, held.state.revision(), &held.document.value);
         held.flags = held
             .flags
@@ -384,7 +387,6 @@ impl<'a, S: Shelf> Ledger<'a, S> {
             document.insert("at".into(), json!(value.stamp.time.millis()));
             document.insert("node".into(), json!(value.stamp.author.node));
             document.insert("person".into(), json!(value.stamp.author.person));
-            document.insert("partition".into(), json!(partition.0));
             document.insert("state".into(), json!("open"));
             if let Some(value) = value.value {
                 document.insert("value".into(), value);
@@ -395,6 +397,7 @@ impl<'a, S: Shelf> Ledger<'a, S> {
                 replaces: Cover::nothing(),
             };
             let mut held = blank(&entry);
+            held.partition = partition.clone();
             self.standing.seq += 1;
             let seq = self.standing.seq;
             held.state.apply(&[change], value.stamp, seq, &|_, _| false);
@@ -441,18 +444,52 @@ impl<'a, S: Shelf> Ledger<'a, S> {
         self.refresh_lost(&(name, id)).await
     }
 
-    async fn refresh_lost(&mut self, key: &Key) -> Result<(), StoreError> {
-        let Some(held) = self.held(key).await? else { return Ok(()) };
-        let mut entries: BTreeSet<RecordId> = self.shelf.lost_entries(key).await?.into_iter().collect();
-        entries.extend(self.slots.iter().filter_map(|((name, id), slot)| {
+    /// The entries of what a record lost, those of this group among them.
+    async fn entries(&mut self, key: &Key) -> Result<Vec<Key>, StoreError> {
+        let mut ids: BTreeSet<RecordId> = self.shelf.lost_entries(key).await?.into_iter().collect();
+        ids.extend(self.slots.iter().filter_map(|((name, id), slot)| {
             let value = &slot.held.as_ref()?.document.value;
             let is_mine =
                 name.as_str() == TypeName::LOST && value["record"] == json!(key.1) && value["type"] == key.0.as_str();
             is_mine.then_some(*id)
         }));
+        Ok(ids.into_iter().map(|id| (TypeName::built_in(TypeName::LOST), id)).collect())
+    }
+
+    /// Entries live where their record lives: when it moved, they move with it.
+    async fn move_entries(&mut self, key: &Key) -> Result<(), StoreError> {
+        if key.0.is_built_in() {
+            return Ok(());
+        }
+        let slot = self.slot(key).await?;
+        let Some(home) = slot.held.as_ref().map(|held| held.partition.clone()) else { return Ok(()) };
+        if slot.before.as_ref().is_none_or(|(before, _)| *before == home) && !self.moved_in_group(key) {
+            return Ok(());
+        }
+        for entry in self.entries(key).await? {
+            let Some(mut held) = self.held(&entry).await? else { continue };
+            if held.partition == home {
+                continue;
+            }
+            held.partition = home.clone();
+            self.standing.seq += 1;
+            let (seq, stamp) = (self.standing.seq, held.state.latest());
+            self.put(&entry, held, seq, stamp);
+        }
+        Ok(())
+    }
+
+    /// Whether a request of this group moved the record.
+    fn moved_in_group(&self, key: &Key) -> bool {
+        self.batch.moved.iter().any(|(_, moved)| moved.type_name == key.0 && moved.id == key.1)
+    }
+
+    async fn refresh_lost(&mut self, key: &Key) -> Result<(), StoreError> {
+        let Some(held) = self.held(key).await? else { return Ok(()) };
+        let entries = self.entries(key).await?;
         let mut open = false;
-        for id in entries {
-            let entry = self.held(&(TypeName::built_in(TypeName::LOST), id)).await?;
+        for entry in entries {
+            let entry = self.held(&entry).await?;
             open |= entry.is_some_and(|entry| entry.document.value["state"] == "open" && !entry.state.is_binned());
         }
         if held.flags.has(Flags::LOST) != open {
@@ -481,7 +518,10 @@ impl<'a, S: Shelf> Ledger<'a, S> {
             let seq = self.standing.seq + 1;
             let latest = theirs.latest();
             let changed = held.state.join(theirs, seq);
-            if changed.is_empty() {
+            if key.0.as_str() == TypeName::LOST {
+                held.partition = page.partition.clone();
+            }
+            if changed.is_empty() && before.as_ref().is_some_and(|before| before.partition == held.partition) {
                 continue;
             }
             if !held.state.exists() {
@@ -491,6 +531,7 @@ impl<'a, S: Shelf> Ledger<'a, S> {
             self.standing.clock.observe(now, latest.time);
             self.standing.seq = seq;
             self.put(&key, held, seq, latest);
+            self.move_entries(&key).await?;
             if is_new {
                 self.arrived(&key, now).await?;
                 if key.0.as_str() != TypeName::LOST {
@@ -513,6 +554,9 @@ impl<'a, S: Shelf> Ledger<'a, S> {
                 .as_ref()
                 .is_none_or(|held| held.partition != page.partition || held.state.latest() > moved.stamp);
             if !stays && !self.shelf.is_unsent(&key).await? {
+                for entry in self.entries(&key).await? {
+                    self.drop_record(&entry).await?;
+                }
                 self.drop_record(&key).await?;
             }
         }
@@ -599,6 +643,7 @@ impl<'a, S: Shelf> Ledger<'a, S> {
                 self.standing.seq = seq;
                 let stamp = held.state.latest();
                 self.put(&key, held, seq, stamp);
+                self.move_entries(&key).await?;
             } else if judged.flags != held.flags {
                 let slot = self.slot(&key).await?;
                 slot.held = Some(judged);
