@@ -9,6 +9,10 @@ pub mod domain;
 pub mod node;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod sync;
 pub mod views;
 #[cfg(feature = "server")]
 pub mod web;
+#[cfg(feature = "server")]
+pub mod world;

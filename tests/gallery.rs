@@ -303,6 +303,7 @@ fn list_page(frame: Frame) -> ListPage {
             error: None,
         },
         sorts: vec![tab("Due, soonest first", None, true), tab("Latest change", None, false)],
+        name: column("What is to be done", Sorted::No, Slot::Plain, false),
         columns: vec![
             column("Status", Sorted::No, Slot::Corner, false),
             column("Priority", Sorted::No, Slot::More, false),

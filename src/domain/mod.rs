@@ -4,15 +4,19 @@
 
 pub mod clock;
 pub mod diff;
+pub mod feed;
 mod field_error;
 pub mod form;
 pub mod ids;
 pub mod json;
 pub mod path;
 pub mod people;
+pub mod protocol;
 pub mod record;
 pub mod save;
 pub mod schema;
+pub mod scope;
+pub mod session;
 pub mod stamp;
 
 pub use field_error::FieldError;

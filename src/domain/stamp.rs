@@ -15,7 +15,7 @@ pub struct Author {
 
 /// One write. Ordered by clock, node, incarnation, save: total, without ties, the same on every node and the same for
 /// every leaf of a save. Never ordered by value: the leaves of one merge unit would be won by different saves.
-#[derive(Debug, Clone, Copy, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Eq, Default, Serialize, Deserialize)]
 pub struct Stamp {
     pub time: Hlc,
     pub author: Author,
@@ -43,6 +43,12 @@ impl Stamp {
 impl PartialEq for Stamp {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
+    }
+}
+
+impl std::hash::Hash for Stamp {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
     }
 }
 

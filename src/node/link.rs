@@ -1,38 +1,13 @@
 //! What a node tells of its links, and what people ask of them. Carrying is the work of `sync`; this is its face.
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::Result;
 use crate::domain::ids::NodeId;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LinkState {
-    /// The outbox is empty and all digests are equal.
-    InStep,
-    /// In contact, and something is still under way.
-    Behind,
-    Offline,
-    /// A person asked it to wait.
-    Paused,
-    /// The hub does not let this node in.
-    Refused,
-}
-
-impl LinkState {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InStep => "in-step",
-            Self::Behind => "behind",
-            Self::Offline => "offline",
-            Self::Paused => "paused",
-            Self::Refused => "refused",
-        }
-    }
-}
+pub use crate::domain::session::LinkState;
 
 /// How an edge stands with its hub.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,6 +3,13 @@
 //! [`Store`] is the seam: the SQLite store runs nodes, the model store beside it runs simulations, and one suite of
 //! tests, `contract.rs`, holds for both. What a write *does* is decided once for both in `ledger.rs`, without I/O.
 
+#[cfg(test)]
+mod contract;
+mod ledger;
+mod model;
+mod query;
+mod sqlite;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,13 +17,17 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 use crate::domain::clock::Hlc;
-use crate::domain::ids::{Epoch, NodeId, Partition, PersonId, RecordId, RevisionId, SaveId, TypeName};
+pub use crate::domain::feed::{Cursor, Digest, Moved, Row};
+use crate::domain::ids::{NodeId, Partition, PersonId, RecordId, RevisionId, SaveId, TypeName};
 use crate::domain::path::Path;
 use crate::domain::record::hash::Hash;
 use crate::domain::record::pack::Dictionary;
 use crate::domain::record::{Change, Document, EffectKind, State};
 use crate::domain::save::Save;
 use crate::domain::stamp::{Author, Stamp};
+
+pub use model::Model;
+pub use sqlite::{Options, Sqlite};
 
 /// What the store has to know of types while it writes. Pure and quick: it is asked in the writing transaction.
 pub trait Judge: Send + Sync {
@@ -149,14 +160,6 @@ pub struct PulledPage {
     pub cursor: Cursor,
     /// The stamps of `rows` speak of these authors and names.
     pub dictionary: Dictionary,
-}
-
-/// How far a reader of a partition is: complete up to `base`, and in the middle of a pull up to `after`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Cursor {
-    pub epoch: Epoch,
-    pub base: u64,
-    pub after: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -306,75 +309,10 @@ pub struct HistoryLine {
     pub act: EffectKind,
     pub old: Option<Value>,
     pub new: Option<Value>,
+    /// What the author had seen there.
+    pub replaced: Stamp,
     /// When this node took it in, in milliseconds.
     pub seen_at: i64,
-}
-
-/// A record or a part of one, as it travels.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Row {
-    #[serde(rename = "t")]
-    pub type_name: TypeName,
-    #[serde(rename = "id")]
-    pub id: RecordId,
-    #[serde(rename = "q")]
-    pub seq: u64,
-    /// Packed with values at their places, by the dictionary of the message.
-    #[serde(rename = "s", with = "bytes")]
-    pub state: Vec<u8>,
-}
-
-/// A record that left a partition.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Moved {
-    #[serde(rename = "t")]
-    pub type_name: TypeName,
-    #[serde(rename = "id")]
-    pub id: RecordId,
-    #[serde(rename = "q")]
-    pub seq: u64,
-    /// The stamp of the value of the scope field that took it away.
-    #[serde(rename = "s")]
-    pub stamp: Stamp,
-}
-
-/// Bytes as bytes in CBOR and as hexadecimal text in JSON.
-mod bytes {
-    use serde::de::{Deserializer, Error, Visitor};
-
-    pub fn serialize<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.serialize_str(&data_encoding::HEXLOWER.encode(bytes))
-        } else {
-            serializer.serialize_bytes(bytes)
-        }
-    }
-
-    struct Bytes;
-
-    impl Visitor<'_> for Bytes {
-        type Value = Vec<u8>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-            f.write_str("bytes")
-        }
-
-        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-            Ok(bytes.to_vec())
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<Vec<u8>, E> {
-            data_encoding::HEXLOWER.decode(text.as_bytes()).map_err(E::custom)
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        if deserializer.is_human_readable() {
-            deserializer.deserialize_str(Bytes)
-        } else {
-            deserializer.deserialize_bytes(Bytes)
-        }
-    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -386,22 +324,6 @@ pub struct Changes {
     pub next: Option<u64>,
     pub head: u64,
     pub digest: Digest,
-}
-
-/// The order-free sum of the hashes of a partition's records, the bin included; computed from this node's rows only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Digest(pub u128);
-
-impl Digest {
-    #[must_use]
-    pub fn plus(self, hash: Hash) -> Self {
-        Self(self.0.wrapping_add(hash.0))
-    }
-
-    #[must_use]
-    pub fn minus(self, hash: Hash) -> Self {
-        Self(self.0.wrapping_sub(hash.0))
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

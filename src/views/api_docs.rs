@@ -4,6 +4,7 @@ use askama::Template;
 use serde_json::Value;
 
 use super::frame::Frame;
+use super::part::Prose;
 
 /// `GET /api/docs`.
 #[derive(Debug, Clone, Default, Template)]
@@ -13,7 +14,7 @@ pub struct ApiDocs {
     pub title: String,
     pub version: String,
     /// Paragraphs.
-    pub description: Vec<String>,
+    pub description: Vec<Prose>,
     pub groups: Vec<Group>,
 }
 
@@ -32,13 +33,13 @@ pub struct Operation {
     /// "GET".
     pub method: String,
     pub path: String,
-    pub summary: String,
-    pub description: Vec<String>,
+    pub summary: Prose,
+    pub description: Vec<Prose>,
     pub parameters: Vec<Parameter>,
     /// Media types it takes.
     pub takes: Vec<String>,
     /// Status and what it means.
-    pub answers: Vec<(String, String)>,
+    pub answers: Vec<(String, Prose)>,
 }
 
 /// A parameter of a request.
@@ -49,7 +50,7 @@ pub struct Parameter {
     pub place: String,
     /// "string", "integer, required".
     pub kind: String,
-    pub description: String,
+    pub description: Prose,
 }
 
 const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
@@ -96,7 +97,7 @@ fn read_operation(document: &Value, path: &str, method: &str, item: &Value, oper
         id: anchor(&[method, path]),
         method: method.to_uppercase(),
         path: path.to_owned(),
-        summary: word("summary"),
+        summary: Prose(word("summary")),
         description: paragraphs(operation.get("description")),
         parameters: shared.chain(own).map(|parameter| read_parameter(resolved(document, parameter))).collect(),
         takes: media.into_iter().flat_map(|media| media.keys().cloned()).collect(),
@@ -105,7 +106,10 @@ fn read_operation(document: &Value, path: &str, method: &str, item: &Value, oper
             .flatten()
             .map(|(status, answer)| {
                 let answer = resolved(document, answer);
-                (status.clone(), answer.get("description").and_then(Value::as_str).unwrap_or_default().to_owned())
+                (
+                    status.clone(),
+                    Prose(answer.get("description").and_then(Value::as_str).unwrap_or_default().to_owned()),
+                )
             })
             .collect(),
     }
@@ -121,7 +125,7 @@ fn read_parameter(parameter: &Value) -> Parameter {
     if parameter.get("required") == Some(&Value::Bool(true)) {
         kind.push_str(if kind.is_empty() { "required" } else { ", required" });
     }
-    Parameter { name: word("name"), place: word("in"), kind, description: word("description") }
+    Parameter { name: word("name"), place: word("in"), kind, description: Prose(word("description")) }
 }
 
 /// What a local `$ref` leads to; anything else is itself.
@@ -130,9 +134,13 @@ fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     target.and_then(|pointer| document.pointer(pointer)).unwrap_or(value)
 }
 
-fn paragraphs(text: Option<&Value>) -> Vec<String> {
+fn paragraphs(text: Option<&Value>) -> Vec<Prose> {
     let text = text.and_then(Value::as_str).unwrap_or_default();
-    text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()).map(str::to_owned).collect()
+    text.split("\n\n")
+        .map(str::trim)
+        .filter(|paragraph| !paragraph.is_empty())
+        .map(|paragraph| Prose(paragraph.to_owned()))
+        .collect()
 }
 
 fn anchor(words: &[&str]) -> String {
@@ -158,12 +166,12 @@ mod tests {
             "components": {"parameters": {"limit": {"name": "limit", "in": "query", "required": true, "schema": {"type": "integer"}}}}
         });
         let docs = ApiDocs::from_openapi(Frame::default(), &document);
-        assert_eq!(docs.description, ["One.", "Two."]);
+        assert_eq!(docs.description, [Prose("One.".into()), Prose("Two.".into())]);
         assert_eq!(docs.groups.len(), 2);
         let list = &docs.groups[0].operations[0];
         assert_eq!((list.method.as_str(), list.path.as_str(), list.id.as_str()), ("GET", "/types", "get--types"));
         assert_eq!(list.parameters[0].kind, "integer, required");
-        assert_eq!(list.answers, [("200".to_owned(), "The types".to_owned())]);
+        assert_eq!(list.answers, [("200".to_owned(), Prose("The types".into()))]);
         assert_eq!(docs.groups[0].operations[1].takes, ["application/json"]);
         assert!(ApiDocs::from_openapi(Frame::default(), &json!([1])).groups.is_empty());
     }

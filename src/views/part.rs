@@ -43,6 +43,27 @@ impl Display for Escaped<'_> {
 }
 impl HtmlSafe for Escaped<'_> {}
 
+/// A sentence in which `…` between backticks is code, as in the API's document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prose(pub String);
+
+impl Display for Prose {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let pieces: Vec<&str> = self.0.split('`').collect();
+        for (at, piece) in pieces.iter().enumerate() {
+            let is_code = at % 2 == 1 && at + 1 < pieces.len();
+            match (is_code, at % 2) {
+                (true, _) => write!(out, "<code>{}</code>", Escaped(piece))?,
+                // a backtick without a partner stays what it is
+                (false, 1) => write!(out, "`{}", Escaped(piece))?,
+                (false, _) => write!(out, "{}", Escaped(piece))?,
+            }
+        }
+        Ok(())
+    }
+}
+impl HtmlSafe for Prose {}
+
 /// An icon of `icons.svg`, always beside words or inside something that has a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Icon {
@@ -395,11 +416,11 @@ impl Summary {
         (!faults.is_empty()).then_some(Summary { faults, note: String::new() })
     }
 
-    /// "One answer to put right", "12 answers to put right".
+    /// "One thing to put right", "12 things to put right".
     pub fn heading(&self) -> String {
         match self.faults.len() {
-            1 => "One answer to put right".to_owned(),
-            n => format!("{} to put right", counted(n as u64, "answer", "answers")),
+            1 => "One thing to put right".to_owned(),
+            n => format!("{} to put right", counted(n as u64, "thing", "things")),
         }
     }
 }
@@ -537,6 +558,15 @@ mod tests {
         assert!(person.to_string().contains("&lt;b&gt;Ada&lt;/b&gt; O&#39;Neil"));
         let link = Link::to("/x?a=\"b\"", "<i>").to_string();
         assert_eq!(link, "<a href=\"/x?a=&quot;b&quot;\">&lt;i&gt;</a>");
+    }
+
+    #[test]
+    fn code_in_prose_needs_both_of_its_backticks() {
+        let html = |words: &str| Prose(words.to_owned()).to_string();
+        assert_eq!(html("a `<b>` c"), "a <code>&lt;b&gt;</code> c");
+        assert_eq!(html("a `b"), "a `b");
+        assert_eq!(html("`a` `b` `"), "<code>a</code> <code>b</code> `");
+        assert_eq!(html(""), "");
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct ListPage {
     pub filters: Filters,
     /// Ways to sort, for where there are no column heads to press.
     pub sorts: Vec<Tab>,
+    /// The column of the record's name; its cells come from [`Row::name`].
+    pub name: Column,
     pub columns: Vec<Column>,
     pub rows: Vec<Row>,
     /// "50 of 212, soonest due first".
@@ -80,6 +82,12 @@ pub struct ListPage {
     pub live: Option<LiveLine>,
     /// What stands there when there are no rows.
     pub empty: Empty,
+}
+
+impl ListPage {
+    fn heads(&self) -> impl Iterator<Item = &Column> {
+        std::iter::once(&self.name).chain(&self.columns)
+    }
 }
 
 /// What narrows a list.
@@ -122,7 +130,7 @@ pub struct Menu {
     pub choices: Vec<Tab>,
 }
 
-/// A column of the list. The first is the record's name and is not among them.
+/// A column of the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Column {
     pub title: String,

@@ -48,9 +48,9 @@ pub struct NewUser {
 /// Roles with what each may do.
 pub const ROLES: [(&str, &str); 4] = [
     ("viewer", "Viewer: sees records"),
-    ("staff", "Staff: also creates, edits and decides"),
-    ("designer", "Designer: also makes and changes types"),
-    ("admin", "Admin: also people and nodes"),
+    ("staff", "Staff: also edits"),
+    ("designer", "Designer: also types"),
+    ("admin", "Admin: also people"),
 ];
 
 impl UsersPage {

@@ -49,6 +49,16 @@ impl Shown {
         matches!(self, Shown::Missing)
     }
 
+    /// Whether it is better kept on one line of a table.
+    pub fn is_short(&self) -> bool {
+        match self {
+            Shown::Chip(_) | Shown::When(_) | Shown::Missing | Shown::Unknown | Shown::Blank | Shown::Nothing => true,
+            Shown::Text(words) | Shown::Choice(words) => words.chars().count() <= 16,
+            Shown::Link(link) => link.words.chars().count() <= 16,
+            _ => false,
+        }
+    }
+
     /// The value in a line of plain words, for buttons and summaries: at most `limit` characters.
     pub fn brief(&self, limit: usize) -> String {
         let words = match self {

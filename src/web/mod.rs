@@ -1,8 +1,16 @@
 //! The node over HTTP: pages for people in `pages`, JSON for programs in `api`, siblings over one [`Node`].
 
+pub mod api;
+mod run;
+mod security;
+mod serve;
+
 use std::sync::Arc;
 
 use crate::node::{Link, Node, Nodes};
+
+pub use run::Run;
+pub use serve::serve;
 
 /// What the handlers work with.
 pub struct App {
@@ -13,6 +21,15 @@ pub struct App {
     pub nodes: Option<Arc<dyn Nodes>>,
     /// In the demo, the other half of it.
     pub demo: Option<Demo>,
+    /// What this server counts, and when it stops.
+    pub run: Run,
+}
+
+impl App {
+    /// A node alone: without links.
+    pub fn new(node: Node) -> Self {
+        Self { node, link: None, nodes: None, demo: None, run: Run::default() }
+    }
 }
 
 /// The demo: where both nodes are, who can sign in, and the switch between them.

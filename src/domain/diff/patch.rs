@@ -6,8 +6,12 @@ use super::items::{Item, Tree, assign};
 use super::{MakeKey, match_items};
 use crate::domain::path::Path;
 use crate::domain::record::Document;
+use crate::domain::save::MAX_RECORD_BYTES;
 use crate::domain::schema::Schema;
 use crate::domain::{FieldError, json};
+
+/// At most this many operations in one JSON Patch: moves nest what is there, one level each.
+const MAX_OPERATIONS: usize = 1_000;
 
 /// RFC 7396. A `null` removes; an array replaces the array, its items are matched to those that were there.
 pub fn apply_merge_patch(schema: &Schema, base: &Document, patch: &Value, keys: MakeKey) -> Document {
@@ -50,10 +54,15 @@ pub fn apply_json_patch(
             format!("A JSON Patch is a list of operations, for example {example}."),
         ));
     };
+    if list.len() > MAX_OPERATIONS {
+        return Err(FieldError::new("", "limit", "A JSON Patch may have 1,000 operations; send it in parts."));
+    }
     let mut tree = Tree::of_document(base);
+    // copies of copies double each time
+    let mut copied = 0;
     for (number, operation) in list.iter().enumerate() {
         let fault = |fault: Fault| FieldError::new(format!("/{number}{}", fault.at), fault.keyword, fault.message);
-        apply(&mut tree, operation).map_err(fault)?;
+        apply(&mut tree, operation, &mut copied).map_err(fault)?;
     }
     Ok(assign(schema, base, tree, keys))
 }
@@ -68,7 +77,7 @@ fn fault<T>(at: &'static str, message: impl Into<String>) -> Result<T, Fault> {
     Err(Fault { at, keyword: "patch", message: message.into() })
 }
 
-fn apply(tree: &mut Tree, operation: &Value) -> Result<(), Fault> {
+fn apply(tree: &mut Tree, operation: &Value, copied: &mut usize) -> Result<(), Fault> {
     let Some(name) = operation.get("op").and_then(Value::as_str) else {
         return fault("/op", "Say what to do: one of add, remove, replace, move, copy, test.");
     };
@@ -99,7 +108,13 @@ fn apply(tree: &mut Tree, operation: &Value) -> Result<(), Fault> {
         }
         "copy" => {
             let from = steps(operation, "from", "/from")?;
-            let copy = Tree::of(find(tree, &from, "/from")?.clone().into_value());
+            let value = find(tree, &from, "/from")?.clone().into_value();
+            *copied += value.to_string().len();
+            if *copied > MAX_RECORD_BYTES {
+                let message = "What is copied is larger than a record may be, 1 MiB.".into();
+                return Err(Fault { at: "", keyword: "limit", message });
+            }
+            let copy = Tree::of(value);
             add(tree, &path, Item { key: None, tree: copy })
         }
         "test" => {

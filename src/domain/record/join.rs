@@ -21,17 +21,30 @@ impl State {
                 changed.insert(0, Path::root());
             }
         }
-        self.write_under(other.written, arrival);
+        if let Some(written) = other.written {
+            self.note_revision(Written { arrival, ..written });
+        }
         changed
     }
 
     /// Notes under which publication the latest write was made.
-    pub(super) fn write_under(&mut self, written: Option<Written>, arrival: u64) {
-        if let Some(written) = written
-            && self.written.is_none_or(|mine| mine.stamp < written.stamp)
-        {
-            self.written = Some(Written { arrival, ..written });
+    pub fn note_revision(&mut self, written: Written) {
+        if self.written.is_none_or(|mine| mine.stamp < written.stamp) {
+            self.written = Some(written);
         }
+    }
+
+    /// Gives all of the record one number, for readers who have seen nothing of it.
+    pub fn renumber(&mut self, arrival: u64) {
+        fn place(here: &mut Place, arrival: u64) {
+            here.write.iter_mut().for_each(|write| write.arrival = arrival);
+            here.removal.iter_mut().for_each(|removal| removal.arrival = arrival);
+            here.order.iter_mut().for_each(|order| order.arrival = arrival);
+            here.inside.values_mut().for_each(|below| place(below, arrival));
+        }
+        place(&mut self.root, arrival);
+        self.bin.iter_mut().for_each(|bin| bin.arrival = arrival);
+        self.written.iter_mut().for_each(|written| written.arrival = arrival);
     }
 
     /// Brings the tree into its one normal form after a change.

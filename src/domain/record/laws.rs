@@ -56,7 +56,7 @@ fn changes(state: &State, what: usize, value: u8) -> Vec<Change> {
         8 if here(&item) => {
             vec![Change { replaces: state.cover(&item), path: item, act: Act::Rank(format!("{value}")) }]
         }
-        9 => vec![Change { replaces: state.cover(&root), path: root, act: Act::Bin(value % 2 == 0) }],
+        9 => vec![Change { replaces: state.cover(&root), path: root, act: Act::Bin(value.is_multiple_of(2)) }],
         10 if here(&item) => {
             let note = item.property("note");
             vec![Change { replaces: state.cover(&note), path: note, act: Act::Remove }]

@@ -38,9 +38,7 @@ pub(super) fn faults(schema: &Value) -> Vec<FieldError> {
     if !errors.is_empty() {
         return errors;
     }
-    for error in jsonschema::draft202012::meta::validator().iter_errors(schema).take(limits::ERRORS) {
-        errors.extend(messages::of_schema_fault(&error));
-    }
+    hold_against_standard(schema, "", &mut errors);
     if !errors.is_empty() {
         return tidy(errors);
     }
@@ -50,11 +48,26 @@ pub(super) fn faults(schema: &Value) -> Vec<FieldError> {
         return vec![FieldError::new("", "limit", message)];
     }
     errors.extend_from_slice(&document.faults);
+    for &stray in &document.strays {
+        let node = &document.nodes[stray];
+        hold_against_standard(node.schema, &node.pointer, &mut errors);
+    }
+    dialects(&document, &mut errors);
     count_properties(&document, &mut errors);
     graph::check(&document, &mut errors);
     patterns::check(&document, &mut errors);
     vocabulary(&document, &mut errors);
     tidy(errors)
+}
+
+fn hold_against_standard(schema: &Value, at: &str, errors: &mut Vec<FieldError>) {
+    let meta = jsonschema::draft202012::meta::validator();
+    for error in meta.iter_errors(schema).take(limits::ERRORS) {
+        errors.extend(messages::of_schema_fault(&error).into_iter().map(|mut fault| {
+            fault.pointer.insert_str(0, at);
+            fault
+        }));
+    }
 }
 
 fn root_faults(schema: &Value) -> Vec<FieldError> {
@@ -174,10 +187,32 @@ fn under(at: &str, segment: &str, mut fault: FieldError) -> FieldError {
     fault
 }
 
+/// A schema may name its dialect, and then it is 2020-12.
+fn dialects(document: &Document, errors: &mut Vec<FieldError>) {
+    for node in &document.nodes {
+        let Some(Value::String(name)) = node.keyword("$schema") else { continue };
+        if !name.contains("json-schema.org/draft/2020-12/") {
+            let message = format!(
+                "\"{name}\" is another dialect. Write \"https://json-schema.org/draft/2020-12/schema\"; drafts 4 to 2019-09 \
+                 are brought up to it on import."
+            );
+            errors.push(FieldError::new(pointer::join(&node.pointer, "$schema"), "$schema", message));
+        }
+    }
+}
+
 fn count_properties(document: &Document, errors: &mut Vec<FieldError>) {
     let mut count = 0;
     for node in &document.nodes {
-        count += node.edges_of("properties").count();
+        for edge in node.edges_of("properties") {
+            count += 1;
+            if edge.name.chars().count() > limits::NAME_CHARS {
+                let message =
+                    format!("A name in \"properties\" has more than {} characters. Shorten it.", limits::NAME_CHARS);
+                errors.push(FieldError::new(pointer::join(&node.pointer, "properties"), "limit", message));
+                return;
+            }
+        }
         if count > limits::PROPERTIES {
             let message = format!("This schema names more than {} properties. Split the type.", limits::PROPERTIES);
             errors.push(FieldError::new(pointer::join(&node.pointer, "properties"), "limit", message));

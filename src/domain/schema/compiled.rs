@@ -9,7 +9,7 @@ use super::document::Document;
 use super::fields::{self, Field, Kind};
 use super::shape::Shape;
 use super::units::{self, Units};
-use super::{annotations, check, limits, messages, patterns};
+use super::{annotations, check, graph, limits, messages, patterns};
 use crate::domain::FieldError;
 
 /// A custom type's schema, judged and compiled.
@@ -24,6 +24,8 @@ pub struct Schema {
     title: Option<String>,
     title_fields: Vec<String>,
     scope_field: Option<String>,
+    /// How deep a record may be nested.
+    nesting: usize,
 }
 
 impl Schema {
@@ -44,6 +46,7 @@ impl Schema {
             title: schema.get("title").and_then(Value::as_str).map(str::to_string),
             title_fields: title_fields(&document, &fields),
             scope_field: annotations::scope_field(&document),
+            nesting: graph::record_nesting(&document),
             source: schema.clone(),
             validator,
             shape,
@@ -54,7 +57,7 @@ impl Schema {
 
     /// What is wrong with a record; empty where nothing is. A missing property is told at the property, not at its parent.
     pub fn validate(&self, record: &Value) -> Vec<FieldError> {
-        if let Some(fault) = record_fault(record) {
+        if let Some(fault) = self.record_fault(record) {
             return vec![fault];
         }
         if self.validator.is_valid(record) {
@@ -76,7 +79,21 @@ impl Schema {
     }
 
     pub fn is_valid(&self, record: &Value) -> bool {
-        record_fault(record).is_none() && self.validator.is_valid(record)
+        self.record_fault(record).is_none() && self.validator.is_valid(record)
+    }
+
+    /// What would make judging a record too much work.
+    fn record_fault(&self, record: &Value) -> Option<FieldError> {
+        if check::value_nesting(record, self.nesting).is_none() {
+            let message = format!("This record is nested more than {} levels deep.", self.nesting);
+            return Some(FieldError::new("", "limit", message));
+        }
+        check::number_fault(record, "")
+    }
+
+    /// How deep records may be nested: [`limits::RECORD_NESTING`], and less where the schema makes deep ones expensive.
+    pub fn nesting(&self) -> usize {
+        self.nesting
     }
 
     /// The schema as it was given.
@@ -175,14 +192,6 @@ fn leads_to(shape: &Shape, field: &str, pointer: &str) -> bool {
             _ => return false,
         }
     }
-}
-
-fn record_fault(record: &Value) -> Option<FieldError> {
-    if check::value_nesting(record, limits::RECORD_NESTING).is_none() {
-        let message = format!("This record is nested more than {} levels deep.", limits::RECORD_NESTING);
-        return Some(FieldError::new("", "limit", message));
-    }
-    check::number_fault(record, "")
 }
 
 /// The validator of a schema that has passed the check.

@@ -98,9 +98,13 @@ pub(super) struct Document<'a> {
     pub nodes: Vec<Node<'a>>,
     /// What is wrong with identifiers and references.
     pub faults: Vec<FieldError>,
+    /// Subschemas that only a reference makes one: no keyword leads to where they stand.
+    pub strays: Vec<NodeId>,
     root: &'a Value,
     by_pointer: HashMap<String, NodeId>,
+    pointers_bytes: usize,
     resources: Vec<Resource>,
+    by_uri: HashMap<String, usize>,
     anchors: HashMap<(usize, &'a str), NodeId>,
     dynamic_anchors: HashMap<&'a str, Vec<NodeId>>,
 }
@@ -111,9 +115,12 @@ impl<'a> Document<'a> {
         let mut document = Self {
             nodes: Vec::new(),
             faults: Vec::new(),
+            strays: Vec::new(),
             root,
             by_pointer: HashMap::new(),
+            pointers_bytes: 0,
             resources: vec![Resource { uri: NO_BASE.to_string(), pointer: String::new() }],
+            by_uri: HashMap::from([(NO_BASE.to_string(), 0)]),
             anchors: HashMap::new(),
             dynamic_anchors: HashMap::new(),
         };
@@ -132,7 +139,7 @@ impl<'a> Document<'a> {
     }
 
     pub fn is_too_large(&self) -> bool {
-        self.nodes.len() > limits::SUBSCHEMAS
+        self.nodes.len() > limits::SUBSCHEMAS || self.pointers_bytes > limits::POINTERS_BYTES
     }
 
     fn visit(&mut self, schema: &'a Value, pointer: String, resource: usize) -> NodeId {
@@ -140,6 +147,7 @@ impl<'a> Document<'a> {
             return known;
         }
         let id = self.nodes.len();
+        self.pointers_bytes += pointer.len();
         self.by_pointer.insert(pointer.clone(), id);
         self.nodes.push(Node { pointer: pointer.clone(), schema, edges: Vec::new(), resource });
         if self.is_too_large() {
@@ -193,8 +201,9 @@ impl<'a> Document<'a> {
                 return resource;
             };
             if id == self.root() {
+                self.by_uri = HashMap::from([(uri.clone(), 0)]);
                 self.resources[0].uri = uri;
-            } else if self.resources.iter().any(|known| known.uri == uri) {
+            } else if self.by_uri.contains_key(&uri) {
                 self.faults.push(FieldError::new(
                     pointer::join(pointer, "$id"),
                     "$id",
@@ -202,6 +211,7 @@ impl<'a> Document<'a> {
                 ));
             } else {
                 resource = self.resources.len();
+                self.by_uri.insert(uri.clone(), resource);
                 self.resources.push(Resource { uri, pointer: pointer.to_string() });
             }
         }
@@ -257,7 +267,7 @@ impl<'a> Document<'a> {
             own
         } else {
             let uri = uri::resolve(&self.resources[own].uri, reference);
-            self.resources.iter().position(|known| Some(&known.uri) == uri.as_ref()).ok_or_else(|| {
+            uri.and_then(|uri| self.by_uri.get(&uri).copied()).ok_or_else(|| {
                 format!(
                     "\"{reference}\" is another document, and no other document is ever fetched. Copy the part that is \
                      needed under \"$defs\" and refer to it, for example with \"#/$defs/address\"."
@@ -275,7 +285,11 @@ impl<'a> Document<'a> {
             return Ok(known);
         }
         match self.root.pointer(&target) {
-            Some(schema @ (Value::Object(_) | Value::Bool(_))) => Ok(self.visit(schema, target, resource)),
+            Some(schema @ (Value::Object(_) | Value::Bool(_))) => {
+                let stray = self.visit(schema, target, resource);
+                self.strays.push(stray);
+                Ok(stray)
+            }
             Some(_) => Err(format!("\"{reference}\" leads to something that is not a schema.")),
             None => Err(format!("\"{reference}\" leads nowhere: there is no such place in this schema.")),
         }

@@ -82,33 +82,95 @@ pub struct Choice {
 
 /// The fields of a document, in the order of `x-order` and else of the schema.
 pub(super) fn of(document: &Document, shape: &Shape) -> Vec<Field> {
-    let mut fields = Vec::new();
-    collect(document, &Facets::of(document, &[document.root()]), shape, "", &mut fields);
-    fields
+    let mut collector =
+        Collector { document, fields: Vec::new(), pointers: limits::POINTERS_BYTES, choices: limits::CHOICES_BYTES };
+    collector.collect(&Facets::of(document, &[document.root()]), shape, "");
+    collector.fields
 }
 
-fn collect(document: &Document, facets: &Facets, shape: &Shape, at: &str, fields: &mut Vec<Field>) {
-    let Shape::Object(object) = shape else { return };
-    let mut named = facets.properties(document);
-    named.sort_by(|a, b| order(document, a).total_cmp(&order(document, b)));
-    for property in named {
-        if fields.len() == limits::PLACES {
-            return;
-        }
-        let shape = object.shape_of(property.name);
-        let facets = Facets::gather(document, &property.certain, &property.conditional, &property.branches);
-        let pointer = pointer::join(at, property.name);
-        let kind = kind(document, &facets, shape);
-        fields.push(field(document, &property, &facets, kind, pointer.clone()));
-        match shape {
-            Shape::Object(_) => collect(document, &facets, shape, &pointer, fields),
-            Shape::Group(item) => {
-                let (certain, conditional) = (items(document, &facets.certain), items(document, &facets.conditional));
-                let facets = Facets::gather(document, &certain, &conditional, &[]);
-                collect(document, &facets, item, &format!("{pointer}/@"), fields);
+struct Collector<'d, 'a> {
+    document: &'d Document<'a>,
+    fields: Vec<Field>,
+    /// Bytes that may still be spent: one part of a schema may be referred to thousands of times.
+    pointers: usize,
+    choices: usize,
+}
+
+impl Collector<'_, '_> {
+    fn collect(&mut self, facets: &Facets, shape: &Shape, at: &str) {
+        let Shape::Object(object) = shape else { return };
+        let document = self.document;
+        let mut named = facets.properties(document);
+        named.sort_by(|a, b| order(document, a).total_cmp(&order(document, b)));
+        for property in named {
+            let pointer = pointer::join(at, property.name);
+            if self.fields.len() == limits::PLACES || pointer.len() > self.pointers {
+                return;
             }
-            Shape::Leaf => {}
+            self.pointers -= pointer.len();
+            let shape = object.shape_of(property.name);
+            let lead = [&property.certain, &property.conditional, &property.branches];
+            let lead = lead.into_iter().find(|nodes| !nodes.is_empty()).unwrap_or(&property.certain);
+            let conditional: &[NodeId] = if property.certain.is_empty() { &[] } else { &property.conditional };
+            let facets = Facets::gather(document, lead, conditional, &[]);
+            let field = self.field(&property, &facets, kind(document, &facets, shape), pointer.clone());
+            self.fields.push(field);
+            match shape {
+                Shape::Object(_) => self.collect(&facets, shape, &pointer),
+                Shape::Group(item) => {
+                    let (certain, conditional) =
+                        (items(document, &facets.certain), items(document, &facets.conditional));
+                    let facets = Facets::gather(document, &certain, &conditional, &[]);
+                    self.collect(&facets, item, &format!("{pointer}/@"));
+                }
+                Shape::Leaf => {}
+            }
         }
+    }
+
+    fn field(&mut self, property: &Named, facets: &Facets, kind: Kind, pointer: String) -> Field {
+        let document = self.document;
+        let word = |word: &str| facets.keyword(document, word);
+        let text = |name: &str, most: usize| {
+            let said = word(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+            said.map(|text| text.chars().take(most).collect::<String>())
+        };
+        let example = word("examples").and_then(|values| values.get(0));
+        let example = example.filter(|value| !value.is_object() && !value.is_array()).map(shown);
+        let types = types(document, facets);
+        Field {
+            pointer,
+            name: property.name.to_string(),
+            title: text("title", limits::TITLE_CHARS).unwrap_or_else(|| humanized(property.name)),
+            kind,
+            required: property.required,
+            nullable: types != Types::ALL && types.has(Types::NULL),
+            read_only: word("readOnly") == Some(&Value::Bool(true)),
+            description: text("description", limits::DESCRIPTION_CHARS),
+            unit: text("x-unit", limits::TITLE_CHARS),
+            example: example.filter(|example| example.chars().count() <= limits::TITLE_CHARS),
+            choices: match kind {
+                Kind::Choice => self.choices(facets),
+                Kind::Choices | Kind::List => self.choices(&Facets::of(document, &items(document, &facets.certain))),
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    fn choices(&mut self, facets: &Facets) -> Vec<Choice> {
+        if self.choices == 0 {
+            return Vec::new();
+        }
+        let mut choices = Vec::new();
+        for (value, title) in listed(self.document, facets, usize::MAX) {
+            let choice = Choice { value: value.clone(), title: title.map_or_else(|| shown(value), str::to_string) };
+            self.choices = self.choices.saturating_sub(choice.title.len() + value.to_string().len());
+            if self.choices == 0 {
+                return Vec::new();
+            }
+            choices.push(choice);
+        }
+        choices
     }
 }
 
@@ -118,36 +180,8 @@ fn order(document: &Document, property: &Named) -> f64 {
     said.and_then(Value::as_f64).unwrap_or(f64::MAX)
 }
 
-fn field(document: &Document, property: &Named, facets: &Facets, kind: Kind, pointer: String) -> Field {
-    let word = |word: &str| facets.all().find_map(|id| document.nodes[id].keyword(word));
-    let text =
-        |name: &str| word(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty()).map(str::to_string);
-    let choices = match kind {
-        Kind::Choice => choices(document, facets),
-        Kind::Choices | Kind::List => choices(document, &Facets::of(document, &items(document, &facets.certain))),
-        _ => Vec::new(),
-    };
-    Field {
-        pointer,
-        name: property.name.to_string(),
-        title: text("title").unwrap_or_else(|| humanized(property.name)),
-        kind,
-        required: property.required,
-        nullable: types(document, facets) != Types::ALL && types(document, facets).has(Types::NULL),
-        read_only: word("readOnly") == Some(&Value::Bool(true)),
-        description: text("description"),
-        unit: text("x-unit"),
-        example: word("examples")
-            .and_then(|values| values.get(0))
-            .filter(|value| !value.is_object() && !value.is_array())
-            .map(shown),
-        choices,
-    }
-}
-
 fn types(document: &Document, facets: &Facets) -> Types {
-    let lead = [&facets.certain, &facets.conditional, &facets.branches].into_iter().find(|nodes| !nodes.is_empty());
-    lead.into_iter().flatten().map(|&id| Types::of(document, id)).fold(Types::ALL, Types::and)
+    facets.certain.iter().map(|&id| Types::of(document, id)).fold(Types::ALL, Types::and)
 }
 
 fn kind(document: &Document, facets: &Facets, shape: &Shape) -> Kind {
@@ -160,7 +194,7 @@ fn kind(document: &Document, facets: &Facets, shape: &Shape) -> Kind {
     if facets.certain.iter().any(|&id| document.nodes[id].keyword("const").is_some()) {
         return Kind::Const;
     }
-    if !choices(document, facets).is_empty() {
+    if !listed(document, facets, 1).is_empty() {
         return Kind::Choice;
     }
     match types(document, facets).without(Types::NULL) {
@@ -205,7 +239,7 @@ fn list_kind(document: &Document, facets: &Facets) -> Kind {
     }
     let item = Facets::of(document, &items);
     let unique = facets.keyword(document, "uniqueItems") == Some(&Value::Bool(true));
-    if unique && !choices(document, &item).is_empty() {
+    if unique && !listed(document, &item, 1).is_empty() {
         return Kind::Choices;
     }
     let scalars = Types::STRING.or(Types::NUMBER).or(Types::BOOLEAN);
@@ -217,62 +251,45 @@ fn items(document: &Document, nodes: &[NodeId]) -> Vec<NodeId> {
     nodes.iter().flat_map(|&id| document.nodes[id].edges_of("items")).map(|edge| edge.to).collect()
 }
 
-/// The listed values, null apart: of `enum`, or of `oneOf`/`anyOf` branches that each list theirs. What a condition says of a
-/// field that is free otherwise is a rule, not its choices; a field that only conditions or branches know has what all
-/// of these list together.
-fn choices(document: &Document, facets: &Facets) -> Vec<Choice> {
-    if !facets.certain.is_empty() {
-        return facets.certain.iter().find_map(|&id| choices_of(document, id)).unwrap_or_default();
-    }
-    let lead = if facets.conditional.is_empty() { &facets.branches } else { &facets.conditional };
-    union(lead.iter().map(|&id| listed_by(document, id))).unwrap_or_default()
+/// The listed values with the titles they are given, null apart: of `enum`, or of `oneOf`/`anyOf` branches that are each one
+/// constant; of all of them `most`. A list beside something free, as in "one of these or any text", lists nothing.
+fn listed<'a>(document: &Document<'a>, facets: &Facets, most: usize) -> Vec<(&'a Value, Option<&'a str>)> {
+    let certain = facets.certain.iter().chain(&facets.conditional);
+    certain.map(|&id| listed_by(document, id, most)).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
-fn choices_of(document: &Document, id: NodeId) -> Option<Vec<Choice>> {
+fn listed_by<'a>(document: &Document<'a>, id: NodeId, most: usize) -> Vec<(&'a Value, Option<&'a str>)> {
     let node = &document.nodes[id];
     if let Some(Value::Array(values)) = node.keyword("enum") {
         let titles = ["enumNames", "x-enumNames"].iter().find_map(|word| node.keyword(word)?.as_array());
-        let choice = |(i, value): (usize, &Value)| {
-            let said = titles.and_then(|titles| titles.get(i)).and_then(Value::as_str);
-            Choice { title: said.map_or_else(|| shown(value), str::to_string), value: value.clone() }
-        };
-        return Some(values.iter().enumerate().map(choice).filter(|choice| !choice.value.is_null()).collect());
+        let title = |i: usize| titles.and_then(|titles| titles.get(i)).and_then(Value::as_str);
+        let titled = values.iter().enumerate().map(|(i, value)| (value, title(i)));
+        return titled.filter(|(value, _)| !value.is_null()).take(most).collect();
     }
-    ["oneOf", "anyOf"].into_iter().find_map(|word| {
-        let choices = union(node.edges_of(word).map(|edge| listed_by(document, edge.to)))?;
-        (!choices.is_empty()).then_some(choices)
-    })
-}
-
-/// What a branch lists: its constant, its `enum`, or nothing but null.
-fn listed_by(document: &Document, id: NodeId) -> Option<Vec<Choice>> {
-    let branch = &document.nodes[id];
-    if branch.keyword("type").is_some_and(|name| name == "null") {
-        return Some(Vec::new());
-    }
-    let title = || branch.keyword("title").and_then(Value::as_str);
-    let one =
-        |value: &Value| Choice { title: title().map_or_else(|| shown(value), str::to_string), value: value.clone() };
-    match (branch.keyword("const"), branch.keyword("enum")) {
-        (Some(Value::Null), _) => Some(Vec::new()),
-        (Some(value), _) => Some(vec![one(value)]),
-        (None, Some(Value::Array(values))) if values.len() == 1 && !values[0].is_null() => Some(vec![one(&values[0])]),
-        (None, Some(Value::Array(_))) => choices_of(document, id),
-        _ => None,
-    }
-}
-
-/// All that is listed, each value once; `None` where one lists nothing.
-fn union(lists: impl Iterator<Item = Option<Vec<Choice>>>) -> Option<Vec<Choice>> {
-    let mut all: Vec<Choice> = Vec::new();
-    for list in lists {
-        for choice in list? {
-            if !all.iter().any(|known| known.value == choice.value) {
-                all.push(choice);
-            }
+    for word in ["oneOf", "anyOf"] {
+        let branches: Vec<NodeId> = node
+            .edges_of(word)
+            .map(|edge| edge.to)
+            .filter(|&branch| Types::of(document, branch) != Types::NULL)
+            .collect();
+        let constants = branches.iter().map(|&branch| {
+            let branch = &document.nodes[branch];
+            let value = match (branch.keyword("const"), branch.keyword("enum")) {
+                (Some(value), _) => value,
+                (None, Some(Value::Array(values))) if values.len() == 1 => &values[0],
+                _ => return None,
+            };
+            Some((value, branch.keyword("title").and_then(Value::as_str)))
+        });
+        let constants = constants.collect::<Option<Vec<_>>>().unwrap_or_default();
+        if !constants.is_empty() {
+            return constants;
+        }
+        if let [only] = branches[..] {
+            return listed(document, &Facets::of(document, &[only]), most);
         }
     }
-    Some(all)
+    Vec::new()
 }
 
 /// A value as people read it.
@@ -281,6 +298,7 @@ pub(super) fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Bool(true) => "Yes".to_string(),
         Value::Bool(false) => "No".to_string(),
+        Value::Null => "nothing".to_string(),
         other => other.to_string(),
     }
 }
@@ -291,10 +309,8 @@ pub(super) fn humanized(name: &str) -> String {
     let mut last: Option<char> = None;
     for c in name.chars() {
         let starts_word = c.is_uppercase() && last.is_some_and(|last| last.is_lowercase() || last.is_ascii_digit());
-        if matches!(c, '_' | '-' | ' ') || starts_word {
-            if !words.is_empty() && !words.ends_with(' ') {
-                words.push(' ');
-            }
+        if (matches!(c, '_' | '-' | ' ') || starts_word) && !words.is_empty() && !words.ends_with(' ') {
+            words.push(' ');
         }
         if !matches!(c, '_' | '-' | ' ') {
             if words.is_empty() {

@@ -2,6 +2,8 @@
 //!
 //! Nothing here recurses, so that a chain of references as long as the document is a clear error and not a full stack.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::document::{About, Document, Node, NodeId};
 use super::{limits, pointer};
 use crate::domain::FieldError;
@@ -103,5 +105,81 @@ fn depth(document: &Document, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::new(at, "limit", message));
             return;
         }
+    }
+}
+
+/// How deep records of a checked schema may be nested, so that judging them takes bounded work.
+///
+/// A schema that speaks of the same property twice, and again at the next level, is held against a value 2ⁿ times at level n.
+/// So the work for one value is added up level by level, taking the worst property or item each time.
+pub(super) fn record_nesting(document: &Document) -> usize {
+    let parts: BTreeMap<NodeId, Parts> = heads(document).map(|id| (id, Parts::of(document, id))).collect();
+    let mut work: Vec<usize> = vec![0; document.nodes.len()];
+    for nesting in 0..limits::RECORD_NESTING {
+        let mut next = work.clone();
+        for (&id, parts) in &parts {
+            next[id] = parts.count.saturating_add(parts.worst(&work));
+        }
+        if next[document.root()] > limits::HELD_AGAINST {
+            return nesting;
+        }
+        if next == work {
+            break;
+        }
+        work = next;
+    }
+    limits::RECORD_NESTING
+}
+
+/// The subschemas at which judging a value begins.
+fn heads(document: &Document) -> impl Iterator<Item = NodeId> {
+    let parts = document.nodes.iter().flat_map(|node| &node.edges).filter(|edge| edge.about == About::Part);
+    parts.map(|edge| edge.to).chain([document.root()]).collect::<BTreeSet<_>>().into_iter()
+}
+
+/// What is said about the parts of a value, by all subschemas that speak of the value.
+#[derive(Default)]
+struct Parts<'a> {
+    /// How many subschemas the value itself is held against.
+    count: usize,
+    /// By property name, those that a property of this name is held against.
+    named: BTreeMap<&'a str, Vec<NodeId>>,
+    /// Those for properties whose names are not listed, and those for whatever name.
+    other: Vec<NodeId>,
+    /// For items: one list for each subschema that speaks of items; an item is held against one of each list.
+    items: Vec<Vec<NodeId>>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(document: &Document<'a>, head: NodeId) -> Self {
+        let mut parts = Self::default();
+        let mut open = vec![head];
+        // a subschema that is reached on several ways is counted as often; `check` has seen that there are not many
+        while let Some(id) = open.pop() {
+            parts.count += 1;
+            let mut by_position = Vec::new();
+            for edge in &document.nodes[id].edges {
+                match (edge.about, edge.keyword) {
+                    (About::SameValue, _) => open.push(edge.to),
+                    (About::Part, "properties") => parts.named.entry(edge.name).or_default().push(edge.to),
+                    (About::Part, "prefixItems" | "items") => by_position.push(edge.to),
+                    (About::Part, "contains" | "unevaluatedItems") => parts.items.push(vec![edge.to]),
+                    (About::Part, _) => parts.other.push(edge.to),
+                    (About::Nothing, _) => {}
+                }
+            }
+            if !by_position.is_empty() {
+                parts.items.push(by_position);
+            }
+        }
+        parts
+    }
+
+    fn worst(&self, work: &[usize]) -> usize {
+        let sum = |ids: &[NodeId]| ids.iter().fold(0usize, |sum, &id| sum.saturating_add(work[id]));
+        let named = self.named.values().map(|ids| sum(ids)).max().unwrap_or(0).saturating_add(sum(&self.other));
+        let most = |ids: &Vec<NodeId>| ids.iter().map(|&id| work[id]).max().unwrap_or(0);
+        let items = self.items.iter().map(most).fold(0usize, usize::saturating_add);
+        named.max(items)
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn of_record_fault(schema: &Schema, error: &ValidationError) -> Vec<F
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             let pointer = pointer::join(at, name);
-            let keyword = if rule.path.contains("/dependentRequired/") { "dependentRequired" } else { "required" };
+            let keyword = if rule.path.contains("/dependentRequired") { "dependentRequired" } else { "required" };
             let message = Words::of(schema, &pointer, name).missing();
             vec![FieldError::new(pointer, keyword, message)]
         }
@@ -251,7 +251,7 @@ fn short(value: &Value) -> String {
 
 /// The branch that a value most probably means: the one that fails deepest, and of those the one with the fewest faults. A
 /// branch for quite another type of value says nothing.
-fn nearest_branch<'e>(kind: &'e ValidationErrorKind) -> Option<&'e [ValidationError<'static>]> {
+fn nearest_branch(kind: &ValidationErrorKind) -> Option<&[ValidationError<'static>]> {
     let (ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context }) = kind else {
         return None;
     };

@@ -13,37 +13,46 @@ use crate::domain::FieldError;
 
 /// How patterns are compiled, for judging them and for using them.
 pub(super) fn options() -> PatternOptions<Regex> {
-    PatternOptions::regex().size_limit(limits::PATTERN_BYTES).dfa_size_limit(limits::PATTERN_BYTES)
+    PatternOptions::regex().size_limit(limits::PATTERN_BYTES).dfa_size_limit(DFA_BYTES)
 }
 
-/// A pattern that fits into this counts as this; most do.
-const SMALL_PATTERN_BYTES: usize = 32 * 1024;
+/// What the engine may keep of a text it is working at.
+const DFA_BYTES: usize = 1024 * 1024;
+
+/// A pattern counts as the first of these into which it fits; most fit into the first.
+const SIZES: [usize; 4] = [16 * 1024, 128 * 1024, 1024 * 1024, limits::PATTERN_BYTES];
 
 pub(super) fn check(document: &Document, errors: &mut Vec<FieldError>) {
-    let mut seen: HashMap<&str, Result<usize, String>> = HashMap::new();
+    let mut weights: HashMap<&str, Result<usize, String>> = HashMap::new();
     let mut total = 0;
-    let mut judge = |text, at: String, keyword: &str| {
-        let fresh = !seen.contains_key(text);
-        match seen.entry(text).or_insert_with(|| weigh(text)) {
-            Ok(bytes) if fresh => {
-                total += *bytes;
-                if total > limits::PATTERNS_BYTES && total - *bytes <= limits::PATTERNS_BYTES {
-                    let message = "The patterns of this schema are too large together. Use fewer or simpler ones.";
-                    errors.push(FieldError::new(at, "limit", message));
-                }
-            }
-            Ok(_) => {}
-            Err(message) => errors.push(FieldError::new(at, keyword, message.clone())),
+    for (pattern, at, keyword) in patterns(document) {
+        let is_new = !weights.contains_key(pattern);
+        let weight = weights.entry(pattern).or_insert_with(|| weigh(pattern));
+        if is_new {
+            // one that is refused took its time, too
+            total += weight.as_ref().map_or(limits::PATTERNS_BYTES / 32, |bytes| *bytes);
         }
-    };
-    for node in &document.nodes {
-        if let Some(Value::String(text)) = node.keyword("pattern") {
-            judge(text, pointer::join(&node.pointer, "pattern"), "pattern");
+        if let Err(message) = weight {
+            errors.push(FieldError::new(at, keyword, message.clone()));
+        } else if total > limits::PATTERNS_BYTES {
+            let message = "The patterns of this schema are too large together. Use fewer or simpler ones.";
+            errors.push(FieldError::new(at, "limit", message));
         }
-        for edge in node.edges_of("patternProperties") {
-            judge(edge.name, document.nodes[edge.to].pointer.clone(), "patternProperties");
+        if total > limits::PATTERNS_BYTES {
+            return;
         }
     }
+}
+
+/// Every pattern of a document, where it stands, and the keyword it belongs to.
+fn patterns<'d>(document: &'d Document) -> impl Iterator<Item = (&'d str, String, &'static str)> {
+    document.nodes.iter().flat_map(|node| {
+        let own = node.keyword("pattern").and_then(Value::as_str);
+        let own = own.map(|text| (text, pointer::join(&node.pointer, "pattern"), "pattern"));
+        let names = node.edges_of("patternProperties");
+        own.into_iter()
+            .chain(names.map(|edge| (edge.name, document.nodes[edge.to].pointer.clone(), "patternProperties")))
+    })
 }
 
 /// About how many bytes the pattern takes, or why it cannot be used.
@@ -51,14 +60,12 @@ fn weigh(pattern: &str) -> Result<usize, String> {
     if pattern.chars().count() > limits::PATTERN_CHARS {
         return Err(format!("This pattern is longer than {} characters. Shorten it.", limits::PATTERN_CHARS));
     }
-    let compiles = |options: PatternOptions<Regex>| {
+    let fits = |bytes: usize| {
+        let options = PatternOptions::regex().size_limit(bytes).dfa_size_limit(DFA_BYTES);
         jsonschema::draft202012::options().with_pattern_options(options).build(&json!({ "pattern": pattern })).is_ok()
     };
-    if compiles(PatternOptions::regex().size_limit(SMALL_PATTERN_BYTES)) {
-        return Ok(SMALL_PATTERN_BYTES);
-    }
-    if compiles(options()) {
-        return Ok(limits::PATTERN_BYTES);
+    if let Some(bytes) = SIZES.into_iter().find(|bytes| fits(*bytes)) {
+        return Ok(bytes);
     }
     if !is_regular_expression(pattern) {
         return Err("This is not a regular expression. An example of one: ^[A-Z]{2}-[0-9]+$".to_string());
@@ -110,7 +117,7 @@ mod tests {
             "",
             "^[A-Z]{2}-[0-9]+$",
             r"^\d{4}-\d{2}$",
-            r"^\p{L}{1,20}$",
+            r"^\p{L}{1,64}$",
             "(a+)+$",
             r"^(?<major>0|[1-9]\d*)\.(?:x|y)$",
             r"[\w.-]+@",

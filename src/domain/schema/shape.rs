@@ -98,8 +98,13 @@ impl Shape {
 
     /// The shape of a document, whose root is always an object.
     pub(super) fn of(document: &Document) -> Self {
-        let mut builder =
-            Builder { document, recursive: document.recursive(), open: vec![0; document.nodes.len()], places: 0 };
+        let mut builder = Builder {
+            document,
+            recursive: document.recursive(),
+            open: vec![0; document.nodes.len()],
+            places: 0,
+            nesting: 0,
+        };
         match builder.shape(&[document.root()], &[], true) {
             Shape::Object(object) => Shape::Object(object),
             _ => Shape::Object(ObjectShape::default()),
@@ -113,6 +118,7 @@ struct Builder<'d, 'a> {
     /// How often a subschema is being worked at, further up.
     open: Vec<u32>,
     places: usize,
+    nesting: usize,
 }
 
 impl Builder<'_, '_> {
@@ -120,7 +126,7 @@ impl Builder<'_, '_> {
     fn shape(&mut self, certain: &[NodeId], conditional: &[NodeId], is_root: bool) -> Shape {
         self.places += 1;
         let lead = if certain.is_empty() { conditional } else { certain };
-        if lead.is_empty() || self.places > limits::PLACES {
+        if lead.is_empty() || self.places > limits::PLACES || self.nesting > limits::PLACE_NESTING {
             return Shape::Leaf;
         }
         let facets = Facets::gather(self.document, certain, conditional, &[]);
@@ -138,6 +144,7 @@ impl Builder<'_, '_> {
         for &id in &fixed {
             self.open[id] += 1;
         }
+        self.nesting += 1;
         let shape = if is_root || types == Types::OBJECT {
             self.object(&facets, &fixed, is_root)
         } else if types == Types::ARRAY {
@@ -148,6 +155,7 @@ impl Builder<'_, '_> {
         for &id in &fixed {
             self.open[id] -= 1;
         }
+        self.nesting -= 1;
         shape
     }
 

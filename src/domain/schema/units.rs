@@ -55,10 +55,6 @@ impl Place {
         Self(path)
     }
 
-    fn covers(&self, other: &Self) -> bool {
-        other.0.starts_with(&self.0)
-    }
-
     /// As a path for [`Shape::at`].
     fn path(&self) -> Vec<&str> {
         self.0.iter().map(|segment| if let Segment::Name(name) = segment { name.as_str() } else { "@" }).collect()
@@ -80,13 +76,13 @@ pub struct Unit {
     pub places: Vec<Place>,
     /// Pointers into the schema of the rules that tie them.
     pub rules: Vec<String>,
-    /// Those of the places that are repeated groups: rules ask only that there be items.
+    /// Those of the places that are repeated groups: rules ask only that the list be there.
     groups: Vec<Place>,
 }
 
 impl Unit {
     /// Whether writing a path writes a place of this unit. What lies inside a group does not: it changes nothing about
-    /// there being items.
+    /// the list being there.
     fn is_touched_by<S: AsRef<str>>(&self, path: &[S]) -> bool {
         self.places
             .iter()
@@ -97,11 +93,15 @@ impl Unit {
 impl fmt::Display for Unit {
     /// For the designer: "/systolic and /diastolic (because of /dependentRequired)".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |place: &Place| if place.0.is_empty() { "the whole record".to_string() } else { place.to_string() };
+        let name = |place: &Place| match place.0.is_empty() {
+            true => "the whole record".to_string(),
+            false if self.places.len() == 1 => format!("all of {place}"),
+            false => place.to_string(),
+        };
         let places: Vec<String> = self.places.iter().map(name).collect();
         match places.split_last() {
             Some((last, rest)) if !rest.is_empty() => write!(f, "{} and {last}", rest.join(", "))?,
-            Some((last, _)) => write!(f, "all of {last}")?,
+            Some((last, _)) => write!(f, "{last}")?,
             None => {}
         }
         write!(f, " (because of {})", self.rules.join(", "))
@@ -121,25 +121,26 @@ impl Units {
 
     /// All that a write of `touched` has to stamp: the touched paths, and every place of the units they belong to, in the
     /// items that were touched. Paths are property names and item keys. A path stands for everything below it, so no path
-    /// of the answer lies below another. Whoever adds the first or removes the last item of a group touches the group's own
-    /// path, too.
+    /// of the answer lies below another. A write that makes a group's list appear, go or become empty touches the group's own
+    /// path, one that adds or removes another item that item's path.
     pub fn expand<P, S>(&self, touched: &[P]) -> BTreeSet<Vec<String>>
     where
         P: AsRef<[S]>,
         S: AsRef<str>,
     {
         let mut all: BTreeSet<Vec<String>> = BTreeSet::new();
-        let mut work: Vec<Vec<String>> = touched
-            .iter()
-            .map(|path| path.as_ref().iter().map(|segment| segment.as_ref().to_string()).collect())
-            .collect();
-        while let Some(path) = work.pop() {
-            if !all.insert(path.clone()) {
-                continue;
+        // units share no places, so what one adds touches no other; in another item it is added again
+        let mut added: HashSet<(usize, Vec<String>)> = HashSet::new();
+        for path in touched {
+            let path: Vec<String> = path.as_ref().iter().map(|segment| segment.as_ref().to_string()).collect();
+            for (i, unit) in self.units.iter().enumerate().filter(|(_, unit)| unit.is_touched_by(&path)) {
+                let segments = unit.places.first().into_iter().flat_map(|place| &place.0);
+                let items = segments.zip(&path).filter(|(segment, _)| **segment == Segment::Item);
+                if added.insert((i, items.map(|(_, key)| key.clone()).collect())) {
+                    all.extend(unit.places.iter().filter_map(|place| concrete(place, &path)));
+                }
             }
-            for unit in self.units.iter().filter(|unit| unit.is_touched_by(&path)) {
-                work.extend(unit.places.iter().filter_map(|place| concrete(place, &path)));
-            }
+            all.insert(path);
         }
         let covered = |path: &Vec<String>| (0..path.len()).any(|n| all.contains(&path[..n]));
         all.iter().filter(|path| !covered(path)).cloned().collect()
@@ -180,26 +181,29 @@ enum Polarity {
     Tests,
 }
 
+#[derive(Default)]
 struct Rule {
-    pointer: String,
+    /// Where it stands in the schema; several where rules were joined.
+    pointers: BTreeSet<String>,
     places: BTreeMap<Place, Tie>,
 }
 
 impl Rule {
+    fn at(pointer: String) -> Self {
+        Self { pointers: BTreeSet::from([pointer]), places: BTreeMap::new() }
+    }
+
     fn speak(&mut self, place: &Place, tie: Tie) {
         let known = self.places.entry(place.clone()).or_insert(tie);
         *known = (*known).max(tie);
     }
 
     fn unit(self, shape: &Shape) -> Unit {
-        let mut rules: Vec<String> = self.pointer.split('\n').map(str::to_string).collect();
-        rules.sort();
-        rules.dedup();
-        let all: Vec<Place> = self.places.into_keys().collect();
-        let covered = |place: &Place| all.iter().any(|other| other != place && other.covers(place));
-        let places: Vec<Place> = all.iter().filter(|place| !covered(place)).cloned().collect();
+        let covered =
+            |place: &Place| (0..place.0.len()).any(|n| self.places.contains_key(&Place(place.0[..n].to_vec())));
+        let places: Vec<Place> = self.places.keys().filter(|place| !covered(place)).cloned().collect();
         let groups = places.iter().filter(|place| is_group(shape, place)).cloned().collect();
-        Unit { places, rules, groups }
+        Unit { places, rules: self.pointers.into_iter().collect(), groups }
     }
 }
 
@@ -250,21 +254,54 @@ fn is_leaf(shape: &Shape, place: &Place) -> bool {
 /// Joins rules that share places, until none do. Writing inside an object writes the object; writing inside a group does
 /// not change that it is there.
 fn join(rules: Vec<Rule>, shape: &Shape) -> Vec<Rule> {
-    let holds = |outer: &Place, inner: &Place| outer == inner || (outer.covers(inner) && !is_group(shape, outer));
-    let overlap = |a: &Place, b: &Place| holds(a, b) || holds(b, a);
-    let mut joined: Vec<Rule> = Vec::new();
-    for mut rule in rules.into_iter().filter(|rule| !rule.places.is_empty()) {
-        let shares = |other: &Rule, rule: &Rule| other.places.keys().any(|a| rule.places.keys().any(|b| overlap(a, b)));
-        while let Some(i) = joined.iter().position(|other| shares(other, &rule)) {
-            let other = joined.swap_remove(i);
-            rule.pointer = format!("{}\n{}", other.pointer, rule.pointer);
-            for (place, tie) in &other.places {
-                rule.speak(place, *tie);
+    let mut holder: BTreeMap<&Place, usize> = BTreeMap::new();
+    let mut sets = Sets::of(rules.len());
+    for (i, rule) in rules.iter().enumerate() {
+        for place in rule.places.keys() {
+            sets.join(*holder.entry(place).or_insert(i), i);
+        }
+    }
+    for (place, &i) in &holder {
+        for n in 0..place.0.len() {
+            let outer = Place(place.0[..n].to_vec());
+            if let Some(&other) = holder.get(&outer)
+                && !is_group(shape, &outer)
+            {
+                sets.join(other, i);
             }
         }
-        joined.push(rule);
     }
-    joined
+    let mut joined: BTreeMap<usize, Rule> = BTreeMap::new();
+    for (i, rule) in rules.into_iter().enumerate() {
+        let whole = joined.entry(sets.root(i)).or_default();
+        whole.pointers.extend(rule.pointers);
+        for (place, tie) in &rule.places {
+            whole.speak(place, *tie);
+        }
+    }
+    joined.into_values().filter(|rule| !rule.places.is_empty()).collect()
+}
+
+/// Disjoint sets of numbers.
+struct Sets(Vec<usize>);
+
+impl Sets {
+    fn of(count: usize) -> Self {
+        Self((0..count).collect())
+    }
+
+    fn root(&mut self, mut i: usize) -> usize {
+        while self.0[i] != i {
+            self.0[i] = self.0[self.0[i]];
+            i = self.0[i];
+        }
+        i
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.0[a.max(b)] = a.min(b);
+    }
 }
 
 /// The groups and optional objects into which a rule reaches from outside.
@@ -295,8 +332,24 @@ fn unholdable(rule: &Rule, shape: &Shape) -> Vec<Place> {
                 break;
             }
         }
+        if *tie == Tie::Content {
+            removable_parts(shape, place, &mut found);
+        }
     }
     found
+}
+
+/// What can be removed from an object of which a rule looks at everything.
+fn removable_parts(shape: &Shape, place: &Place, found: &mut Vec<Place>) {
+    let Some(Shape::Object(object)) = shape.at(&place.path()) else { return };
+    for property in object.properties() {
+        let part = place.name(&property.name);
+        match &property.shape {
+            Shape::Leaf => {}
+            Shape::Object(_) if property.required => removable_parts(shape, &part, found),
+            Shape::Object(_) | Shape::Group(_) => found.push(part),
+        }
+    }
 }
 
 fn is_required(shape: &Shape, place: &Place) -> bool {
@@ -331,23 +384,20 @@ impl Finder<'_, '_, '_> {
                 ("properties", Shape::Object(_)) => self.walk(edge.to, &at.name(edge.name)),
                 ("items", Shape::Group(_)) => self.walk(edge.to, &at.with(Segment::Item)),
                 ("if" | "then" | "else", _) => {
-                    let rule = condition.get_or_insert_with(|| Rule {
-                        pointer: pointer::join(&node.pointer, "if"),
-                        places: BTreeMap::new(),
-                    });
+                    let rule = condition.get_or_insert_with(|| Rule::at(pointer::join(&node.pointer, "if")));
                     let polarity = if edge.keyword == "if" { Polarity::Tests } else { Polarity::Asks };
-                    Speaker { document, shape, rule }.speak(edge.to, at, polarity);
+                    Speaker::new(document, shape, rule).speak(edge.to, at, polarity);
                 }
                 ("dependentSchemas", Shape::Object(_)) => {
-                    let mut rule = Rule { pointer: pointer.clone(), places: BTreeMap::new() };
-                    let mut speaker = Speaker { document, shape, rule: &mut rule };
+                    let mut rule = Rule::at(pointer.clone());
+                    let mut speaker = Speaker::new(document, shape, &mut rule);
                     speaker.presence(&at.name(edge.name), Polarity::Tests);
                     speaker.speak(edge.to, at, Polarity::Asks);
                     self.rules.push(rule);
                 }
                 ("not", _) => {
-                    let mut rule = Rule { pointer: pointer.clone(), places: BTreeMap::new() };
-                    Speaker { document, shape, rule: &mut rule }.speak(edge.to, at, Polarity::Tests);
+                    let mut rule = Rule::at(pointer.clone());
+                    Speaker::new(document, shape, &mut rule).speak(edge.to, at, Polarity::Tests);
                     self.rules.push(rule);
                 }
                 _ => {}
@@ -357,17 +407,17 @@ impl Finder<'_, '_, '_> {
             self.rules.extend(condition);
         }
         for (word, polarity) in [("anyOf", Polarity::Asks), ("oneOf", Polarity::Tests)] {
-            let mut rule = Rule { pointer: pointer::join(&node.pointer, word), places: BTreeMap::new() };
+            let mut rule = Rule::at(pointer::join(&node.pointer, word));
             for edge in node.edges_of(word) {
-                Speaker { document, shape, rule: &mut rule }.speak(edge.to, at, polarity);
+                Speaker::new(document, shape, &mut rule).speak(edge.to, at, polarity);
             }
             self.rules.push(rule);
         }
         if let (Some(Value::Object(dependent)), Shape::Object(_)) = (node.keyword("dependentRequired"), here) {
             for (name, needed) in dependent {
                 let pointer = pointer::join(&pointer::join(&node.pointer, "dependentRequired"), name);
-                let mut rule = Rule { pointer, places: BTreeMap::new() };
-                let mut speaker = Speaker { document, shape, rule: &mut rule };
+                let mut rule = Rule::at(pointer);
+                let mut speaker = Speaker::new(document, shape, &mut rule);
                 speaker.presence(&at.name(name), Polarity::Tests);
                 for name in needed.as_array().into_iter().flatten().filter_map(Value::as_str) {
                     speaker.presence(&at.name(name), Polarity::Asks);
@@ -383,15 +433,23 @@ struct Speaker<'d, 'a, 'r> {
     document: &'d Document<'a>,
     shape: &'d Shape,
     rule: &'r mut Rule,
+    seen: HashSet<(NodeId, Place, Polarity)>,
 }
 
-impl Speaker<'_, '_, '_> {
+impl<'d, 'a, 'r> Speaker<'d, 'a, 'r> {
+    fn new(document: &'d Document<'a>, shape: &'d Shape, rule: &'r mut Rule) -> Self {
+        Self { document, shape, rule, seen: HashSet::new() }
+    }
+
     fn presence(&mut self, place: &Place, polarity: Polarity) {
         let tie = if polarity == Polarity::Asks { Tie::Presence } else { Tie::Content };
         self.rule.speak(place, tie);
     }
 
     fn speak(&mut self, id: NodeId, at: &Place, polarity: Polarity) {
+        if !self.seen.insert((id, at.clone(), polarity)) {
+            return;
+        }
         let node = &self.document.nodes[id];
         let Value::Object(schema) = node.schema else {
             if node.schema == &Value::Bool(false) {
@@ -421,20 +479,14 @@ impl Speaker<'_, '_, '_> {
                         self.speak(edge.to, &place, polarity);
                     }
                 }
-                (
+                ("contains", Shape::Group(_)) => self.rule.speak(at, Tie::Presence),
+                // any other word speaks of all properties or of all items at once, unless it allows them all
+                _ if self.document.nodes[edge.to].schema == &Value::Bool(true) => {}
+                ("items" | "prefixItems" | "unevaluatedItems", Shape::Group(_))
+                | (
                     "patternProperties" | "additionalProperties" | "unevaluatedProperties" | "propertyNames",
                     Shape::Object(_),
-                ) => {
-                    if self.document.nodes[edge.to].schema != &Value::Bool(true) {
-                        self.rule.speak(at, Tie::Content);
-                    }
-                }
-                ("contains", Shape::Group(_)) => self.rule.speak(at, Tie::Presence),
-                ("items" | "prefixItems" | "unevaluatedItems", Shape::Group(_)) => {
-                    if self.document.nodes[edge.to].schema != &Value::Bool(true) {
-                        self.rule.speak(at, Tie::Content);
-                    }
-                }
+                ) => self.rule.speak(at, Tie::Content),
                 _ => {}
             }
         }

@@ -459,8 +459,7 @@ fn moved_pointer(start: &Value, fragment: &str) -> String {
     let mut position = Position::Subschema;
     let mut value = Some(start);
     let mut moved = String::new();
-    let mut segments = fragment.split('/').skip(1).peekable();
-    while let Some(raw) = segments.next() {
+    for raw in fragment.split('/').skip(1) {
         let segment = uri::fragment(&format!("#{raw}")).replace("~1", "/").replace("~0", "~");
         let holder = value;
         value = holder.and_then(|holder| match holder {
@@ -509,5 +508,60 @@ fn merge_into(new: &mut Map<String, Value>, word: &str, named: Map<String, Value
             (Some(one), other) => serde_json::json!({ "allOf": [one, other] }),
         };
         known.insert(name, both);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn upgrades_follow_the_table() {
+        let table: Vec<Value> = serde_json::from_str(include_str!("../../../tests/data/schema/upgrades.json")).unwrap();
+        assert!(table.len() > 10);
+        for case in table {
+            let upgraded = upgrade(case["old"].clone());
+            // compared as text, since the order of keys counts
+            assert_eq!(upgraded.schema.to_string(), case["new"].to_string(), "{}", case["what"]);
+            let report: Vec<&str> = upgraded.report.iter().map(|change| change.pointer.as_str()).collect();
+            assert_eq!(json!(report), case["report"], "{}", case["what"]);
+            for pointer in report {
+                assert!(
+                    case["old"].pointer(pointer).is_some(),
+                    "{}: {pointer} is a place in what was given",
+                    case["what"]
+                );
+            }
+            let again = upgrade(upgraded.schema.clone());
+            if case["old"].get("$schema").is_some() {
+                assert_eq!((again.schema, again.report), (upgraded.schema, vec![]), "{}", case["what"]);
+            }
+        }
+    }
+
+    /// The validator is asked under both drafts.
+    #[test]
+    fn an_upgraded_schema_judges_as_it_did() {
+        let old = json!({
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "definitions": {"pair": {"items": [{"type": "string"}, {"type": "number"}], "additionalItems": false}},
+            "properties": {"pairs": {"items": {"$ref": "#/definitions/pair"}}, "card": {}, "address": {}},
+            "dependencies": {"card": ["address"], "address": {"properties": {"pairs": {"minItems": 1}}}}
+        });
+        let before = jsonschema::draft7::new(&old).unwrap();
+        let after = jsonschema::draft202012::new(&upgrade(old).schema).unwrap();
+        for record in [
+            json!({}),
+            json!({"card": 1}),
+            json!({"card": 1, "address": 2}),
+            json!({"address": 2, "pairs": []}),
+            json!({"address": 2, "pairs": [["a", 1]]}),
+            json!({"pairs": [["a", "b"]]}),
+            json!({"pairs": [["a", 1, 2]]}),
+        ] {
+            assert_eq!(before.is_valid(&record), after.is_valid(&record), "{record}");
+        }
     }
 }

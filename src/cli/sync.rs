@@ -1,0 +1,224 @@
+//! `outpost sync`: the link of an edge to its hub.
+
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use outpost::node::{Link as _, LinkState, NodeRole};
+use outpost::sync::{Link, Switch};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::host::{self, Absent, Host, Served};
+use super::{Failure, Result, answer, print};
+use crate::config::Settings;
+
+#[derive(Debug, Subcommand)]
+pub enum Sync {
+    Status(Status),
+    Now(Now),
+    Pause(Pause),
+    Resume(Resume),
+}
+
+/// Show how this node stands with its hub
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outpost sync status --json")]
+pub struct Status {}
+
+/// Send and fetch at once, and wait until this node is in step with its hub
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outpost sync now")]
+pub struct Now {}
+
+/// Send and fetch nothing until told to resume, over restarts, too; work goes on
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outpost sync pause")]
+pub struct Pause {}
+
+/// Send and fetch again
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outpost sync resume")]
+pub struct Resume {}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ask {
+    Status,
+    Now,
+    Pause,
+    Resume,
+}
+
+/// How a node stands, in the words of `GET /api/v1/sync`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Shown {
+    role: String,
+    node: Named,
+    upstream: Option<Upstream>,
+    pending_out: u64,
+    pending_in: u64,
+    in_step: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Named {
+    id: String,
+    name: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Upstream {
+    url: String,
+    name: String,
+    state: LinkState,
+    last_contact: Option<String>,
+    reason: Option<String>,
+}
+
+pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
+    let always_up = Switch::default();
+    match ask {
+        Ask::Status => {}
+        Ask::Now => link(on, &always_up).await?.sync_now(),
+        Ask::Pause => {
+            let link = link(on, &always_up).await?;
+            link.pause();
+            settled(link, |state| state == LinkState::Paused).await;
+        }
+        Ask::Resume => {
+            let link = link(on, &always_up).await?;
+            link.resume();
+            settled(link, |state| state != LinkState::Paused).await;
+        }
+    }
+    answer(status(on).await?)
+}
+
+/// The link, which is started for this command where the node does not run.
+async fn link<'a>(on: &'a Served, switch: &Switch) -> Result<&'a Link> {
+    let link = on.start_link(switch).await?;
+    link.map(|link| &**link).ok_or_else(|| Failure::new("this node is the hub; it has no link of its own: ask an edge"))
+}
+
+/// Waits a moment until the link did what it was told.
+async fn settled(link: &Link, is_done: impl Fn(LinkState) -> bool) {
+    let mut status = link.watch();
+    let done = status.wait_for(|status| is_done(status.state));
+    // if it takes longer, the state that is shown says so
+    let _ = tokio::time::timeout(Duration::from_secs(2), done).await;
+}
+
+async fn status(on: &Served) -> Result<Shown> {
+    let identity = on.node.identity();
+    let node = Named { id: identity.node.to_string(), name: identity.name.clone() };
+    let NodeRole::Edge(hub) = &identity.role else {
+        return Ok(Shown { role: "hub".into(), node, upstream: None, pending_out: 0, pending_in: 0, in_step: true });
+    };
+    let Some(link) = on.link() else {
+        let upstream = Upstream {
+            url: hub.url.clone(),
+            name: hub.name.clone(),
+            state: LinkState::Offline,
+            last_contact: None,
+            reason: Some("this node does not run; `outpost serve` runs it".into()),
+        };
+        let pending_out = on.node.store().waiting().await?;
+        let upstream = Some(upstream);
+        return Ok(Shown { role: "edge".into(), node, upstream, pending_out, pending_in: 0, in_step: false });
+    };
+    let status = link.status();
+    let upstream = Upstream {
+        url: status.url,
+        name: status.hub_name,
+        state: status.state,
+        last_contact: status.last_contact.map(print::rfc3339),
+        reason: status.reason,
+    };
+    Ok(Shown {
+        role: "edge".into(),
+        node,
+        upstream: Some(upstream),
+        pending_out: status.pending_out,
+        pending_in: status.pending_in,
+        in_step: status.in_step,
+    })
+}
+
+pub async fn run(command: Sync, settings: &Settings) -> Result<()> {
+    let (ask, name) = match command {
+        Sync::Now(_) => return now(settings).await,
+        Sync::Status(_) => (Ask::Status, "sync status"),
+        Sync::Pause(_) => (Ask::Pause, "sync pause"),
+        Sync::Resume(_) => (Ask::Resume, "sync resume"),
+    };
+    let shown: Shown = host::asked(settings, Absent::Refused, name, host::Ask::Sync(ask)).await?;
+    show(&shown, settings)
+}
+
+fn show(shown: &Shown, settings: &Settings) -> Result<()> {
+    if settings.json {
+        return print::json(shown);
+    }
+    let Some(upstream) = &shown.upstream else {
+        return print::line(format_args!("{} is the hub; `outpost node list` shows its edges", shown.node.name));
+    };
+    let state = match upstream.state {
+        LinkState::InStep => "in step",
+        LinkState::Behind => "behind",
+        LinkState::Offline => "offline",
+        LinkState::Paused => "paused",
+        LinkState::Refused => "refused",
+    };
+    print::line(format_args!("{} is {state} with {} at {}", shown.node.name, upstream.name, upstream.url))?;
+    if let Some(reason) = &upstream.reason {
+        print::line(format_args!("  {reason}"))?;
+    }
+    if let Some(at) = &upstream.last_contact {
+        print::line(format_args!("  last contact {at}"))?;
+    }
+    print::line(format_args!("  {} saves to send, {} records to fetch", shown.pending_out, shown.pending_in))
+}
+
+async fn now(settings: &Settings) -> Result<()> {
+    let mut host = Host::find(settings, Absent::Refused, "sync now").await?;
+    let shown = until_in_step(&mut host).await;
+    host.close().await;
+    show(&shown?, settings)
+}
+
+/// Asks for an exchange and waits for one that leaves the two in step.
+async fn until_in_step(host: &mut Host) -> Result<Shown> {
+    /// How long the hub may stay out of reach.
+    const PATIENCE: Duration = Duration::from_secs(8);
+    let before: Shown = host.ask(host::Ask::Sync(Ask::Status)).await?;
+    let before = before.upstream.and_then(|upstream| upstream.last_contact);
+    let mut shown: Shown = host.ask(host::Ask::Sync(Ask::Now)).await?;
+    let mut progress = print::Progress::new("exchanging records", None);
+    let mut last_moved = Instant::now();
+    let mut moved = 0;
+    loop {
+        let Some(upstream) = &shown.upstream else { return Ok(shown) };
+        if shown.in_step && upstream.last_contact != before {
+            return Ok(shown);
+        }
+        let left = shown.pending_in + shown.pending_out;
+        if upstream.state == LinkState::Behind && left != moved {
+            (moved, last_moved) = (left, Instant::now());
+            progress.set(left);
+        }
+        let reason = || upstream.reason.clone().unwrap_or_else(|| "the hub cannot be reached".into());
+        match upstream.state {
+            LinkState::Paused => return Err(Failure::new("the link is paused; `outpost sync resume` lets it go on")),
+            LinkState::Refused => return Err(Failure::new(format!("the hub does not let this node in: {}", reason()))),
+            LinkState::Offline if last_moved.elapsed() > PATIENCE => {
+                return Err(Failure::new(format!("not in step with the hub at {}: {}", upstream.url, reason())));
+            }
+            LinkState::Behind if last_moved.elapsed() > PATIENCE * 8 => {
+                return Err(Failure::new(format!("the exchange with the hub at {} does not move on", upstream.url)));
+            }
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        shown = host.ask(host::Ask::Sync(Ask::Status)).await?;
+    }
+}

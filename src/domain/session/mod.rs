@@ -1,0 +1,644 @@
+//! An edge's conversation with its hub, as a state machine: it is told what happened and says what to do next.
+//!
+//! It has no sockets, no store, no clock and no source of chance. [`Session::next`] may be asked at any time and as often as
+//! one likes; [`Session::handle`] is told how what it asked for ended. Hello, then push until the outbox is empty, then
+//! pull what is behind, types first, then compare digests; then wait for something to happen. Whatever it waits for, it
+//! says until when.
+
+mod lane;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use self::lane::{BackOff, Check, Lane, rank};
+use super::feed::{Cursor, Digest};
+use super::ids::{Epoch, Partition, SaveId};
+use super::protocol::{Failure, Head, Hint, Limits, Pushed, Welcome};
+use super::scope::Scope;
+
+/// While hints arrive, the hub is asked this often all the same. In milliseconds, as all times here.
+const HELLO_LIVE: i64 = 60_000;
+/// Without hints, asking is all there is.
+const HELLO_BLIND: i64 = 10_000;
+/// The hub hears this soon that a change has arrived.
+const REPORT: i64 = 2_000;
+/// A node that was refused asks again, in case somebody thought better of it.
+const REFUSED: i64 = 300_000;
+/// A save that the hub rejects as it stands is set aside after so many tries.
+const TRIES: u32 = 4;
+
+/// What to do next. Each is carried out to its end before the next is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    Hello,
+    /// Send the oldest saves of the outbox, about so many bytes of them, and acknowledge what the hub has.
+    Push {
+        max_bytes: usize,
+        since: u64,
+    },
+    /// Move a save out of the way of the others, with the reason.
+    SetAside {
+        save: SaveId,
+        reason: String,
+    },
+    /// Drop partitions that are outside the scope.
+    Forget(Vec<Partition>),
+    /// Pull a page and join it.
+    Pull {
+        partition: Partition,
+        cursor: Cursor,
+        max_bytes: usize,
+    },
+    /// Read this node's own digests.
+    Compare,
+    /// Nothing, until something happens or this moment comes.
+    Wait {
+        until: Option<i64>,
+    },
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// How many saves the outbox holds: after a start, and whenever a person saved.
+    Waiting(u64),
+    /// The hub answered a hello; what this node held at that time.
+    Welcomed {
+        welcome: Welcome,
+        held: Vec<Holding>,
+    },
+    /// The hub answered a push, and what it took is acknowledged. `waiting` is how many saves are left.
+    Pushed {
+        reply: Pushed,
+        waiting: u64,
+    },
+    /// There was nothing to push.
+    NothingToPush,
+    /// The save is out of the way. `waiting` is how many saves are left.
+    IsAside {
+        waiting: u64,
+    },
+    Forgot,
+    /// A page is joined, and this is where the partition stands now.
+    Joined {
+        partition: Partition,
+        cursor: Cursor,
+        head: u64,
+        digest: Digest,
+        rows: u64,
+    },
+    /// This node's own digests, and how many saves the outbox held before and after they were read, whichever is more.
+    Compared {
+        waiting: u64,
+        held: Vec<Holding>,
+    },
+    Failed {
+        doing: Doing,
+        failure: Failure,
+    },
+    /// The hub said that a partition moved on.
+    Heard(Hint),
+    /// Hints arrive from now on.
+    LiveUp,
+    /// Hints do not arrive any more.
+    LiveDown,
+    Pause,
+    Resume,
+    /// Somebody wants it to be tried at once.
+    Now,
+}
+
+/// What failed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Doing {
+    Hello,
+    /// The save, if it was a single one.
+    Push(Option<SaveId>),
+    SetAside,
+    Forget,
+    Pull(Partition),
+    Compare,
+}
+
+/// A partition as this node holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Holding {
+    pub partition: Partition,
+    pub cursor: Option<Cursor>,
+    pub records: u64,
+    pub digest: Digest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// The outbox is empty and every digest equals the hub's.
+    InStep,
+    /// In contact, and something still has to travel.
+    #[default]
+    Behind,
+    /// Out of reach; tried again by itself.
+    Offline,
+    /// Somebody paused it.
+    Paused,
+    /// The hub does not accept this node.
+    Refused,
+}
+
+impl LinkState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InStep => "in-step",
+            Self::Behind => "behind",
+            Self::Offline => "offline",
+            Self::Paused => "paused",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// How the link is, in words. Times are the session's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Status {
+    pub state: LinkState,
+    /// A sentence for people, without its full stop.
+    pub reason: String,
+    pub since: i64,
+    pub last_contact: Option<i64>,
+    /// Saves the hub has not acknowledged.
+    pub pending_out: u64,
+    /// Records known to wait at the hub.
+    pub pending_in: u64,
+    /// When it is tried again, if it is waiting for that.
+    pub next_try: Option<i64>,
+}
+
+/// `now` is in milliseconds of a clock that never goes back, wherever it begins. `random` is any number that others
+/// cannot be expected to get as well.
+#[derive(Debug, Clone)]
+pub struct Session {
+    epoch: Option<Epoch>,
+    scope: Scope,
+    limits: Limits,
+    /// The hub's highest number at the last complete listing.
+    listed: u64,
+    lanes: BTreeMap<Partition, Lane>,
+    pulls: u64,
+    waiting: u64,
+    /// Whether what the hub last said of itself still counts.
+    greeted: bool,
+    hello_at: i64,
+    /// Failures that concern the hub as a whole.
+    link: BackOff,
+    trouble: Option<Failure>,
+    out: BackOff,
+    out_trouble: Option<String>,
+    push_bytes: usize,
+    set_aside: Option<(SaveId, String)>,
+    forget: Vec<Partition>,
+    forgot: bool,
+    beyond: Option<Partition>,
+    refused: Option<(String, i64)>,
+    paused: bool,
+    live: bool,
+    live_retry: BackOff,
+    last_contact: Option<i64>,
+    state: LinkState,
+    since: i64,
+}
+
+impl Session {
+    pub fn new(now: i64) -> Self {
+        Self {
+            epoch: None,
+            scope: Scope::All,
+            limits: Limits::default(),
+            listed: 0,
+            lanes: BTreeMap::new(),
+            pulls: 0,
+            waiting: 0,
+            greeted: false,
+            hello_at: now,
+            link: BackOff::default(),
+            trouble: None,
+            out: BackOff::default(),
+            out_trouble: None,
+            push_bytes: Limits::default().push_bytes,
+            set_aside: None,
+            forget: Vec::new(),
+            forgot: false,
+            beyond: None,
+            refused: None,
+            paused: false,
+            live: false,
+            live_retry: BackOff::default(),
+            last_contact: None,
+            state: LinkState::Behind,
+            since: now,
+        }
+    }
+
+    /// What to do now. Asking changes nothing that asking again would not find.
+    pub fn next(&mut self, now: i64) -> Step {
+        if self.paused {
+            return Step::Wait { until: None };
+        }
+        if let Some((_, until)) = &self.refused {
+            return if now >= *until { Step::Hello } else { Step::Wait { until: Some(*until) } };
+        }
+        if let Some((save, reason)) = &self.set_aside
+            && self.out.is_ready(now)
+        {
+            return Step::SetAside { save: *save, reason: reason.clone() };
+        }
+        if !self.link.is_ready(now) {
+            return Step::Wait { until: Some(self.link.until()) };
+        }
+        if !self.greeted || now >= self.hello_at {
+            return Step::Hello;
+        }
+        if self.waiting > 0 && self.set_aside.is_none() && self.out.is_ready(now) {
+            return Step::Push { max_bytes: self.push_bytes, since: self.listed };
+        }
+        if !self.forget.is_empty() {
+            return Step::Forget(self.forget.clone());
+        }
+        if let Some(partition) = self.behind(now) {
+            let cursor = self.lanes[&partition].cursor;
+            return Step::Pull { partition, cursor, max_bytes: self.limits.pull_bytes };
+        }
+        if self.waiting == 0 && self.lanes.values().any(Lane::is_comparable) {
+            return Step::Compare;
+        }
+        Step::Wait { until: Some(self.wake_up(now)) }
+    }
+
+    /// The partition to pull from: types, people, then whichever was served longest ago.
+    fn behind(&mut self, now: i64) -> Option<Partition> {
+        self.lanes.values_mut().filter(|lane| lane.is_healing_due(now)).for_each(|lane| lane.heal(now));
+        let behind = self.lanes.iter().filter(|(_, lane)| !lane.is_complete() && lane.retry.is_ready(now));
+        let first = behind.min_by_key(|(partition, lane)| (rank(partition), lane.served));
+        first.map(|(partition, _)| partition.clone())
+    }
+
+    fn wake_up(&self, now: i64) -> i64 {
+        let lanes = self.lanes.values().flat_map(|lane| {
+            let retry = (!lane.is_complete()).then(|| lane.retry.until());
+            let restart = (lane.check == Check::Differs).then_some(lane.restart_at);
+            retry.into_iter().chain(restart)
+        });
+        let out = (self.waiting > 0).then(|| self.out.until());
+        let live = (!self.live).then(|| self.live_retry.until());
+        let times = lanes.chain(out).chain(live).filter(|time| *time > now);
+        times.fold(self.hello_at, i64::min)
+    }
+
+    /// Whether somebody should be listening for hints, and from which number on.
+    pub fn listens(&self, now: i64) -> Option<u64> {
+        let quiet = self.paused || self.refused.is_some() || self.link.is_failing() || self.epoch.is_none();
+        let ready = self.live || (self.greeted && self.live_retry.is_ready(now));
+        (!quiet && ready).then_some(self.listed)
+    }
+
+    pub fn handle(&mut self, event: Event, now: i64, random: u64) {
+        match event {
+            Event::Waiting(waiting) => self.saved(waiting),
+            Event::Welcomed { welcome, held } => self.welcomed(welcome, held, now),
+            Event::Pushed { reply, waiting } => self.pushed(reply, waiting, now),
+            Event::NothingToPush => {
+                self.waiting = 0;
+                self.out.succeed();
+            }
+            Event::IsAside { waiting } => {
+                self.set_aside = None;
+                self.waiting = waiting;
+                self.out.succeed();
+                self.push_bytes = self.limits.push_bytes;
+            }
+            Event::Forgot => {
+                self.forget.clear();
+                self.forgot = self.waiting == 0;
+            }
+            Event::Joined { partition, cursor, head, digest, rows } => {
+                self.joined(&partition, cursor, head, digest, rows, now);
+            }
+            Event::Compared { waiting, held } => self.compared(waiting, held),
+            Event::Failed { doing, failure } => self.failed(doing, failure, now, random),
+            Event::Heard(hint) => self.heard(hint),
+            Event::LiveUp => {
+                self.live = true;
+                self.live_retry.succeed();
+            }
+            Event::LiveDown => {
+                // most likely the network is gone, and a hello finds that out
+                self.greeted &= !self.live;
+                self.live = false;
+                self.live_retry.fail(now, random, None);
+                self.hello_at = self.hello_at.min(now + HELLO_BLIND);
+            }
+            Event::Pause => self.paused = true,
+            Event::Resume => {
+                self.paused = false;
+                self.hurry(now);
+            }
+            Event::Now => self.hurry(now),
+        }
+        self.settle(now);
+    }
+
+    /// All that waits for its time is tried at once.
+    fn hurry(&mut self, now: i64) {
+        self.greeted = false;
+        self.link.hurry();
+        self.out.hurry();
+        self.live_retry.hurry();
+        if let Some((_, until)) = &mut self.refused {
+            *until = now;
+        }
+        self.lanes.values_mut().for_each(|lane| lane.retry.hurry());
+    }
+
+    fn saved(&mut self, waiting: u64) {
+        if waiting > 0 {
+            // what is saved here and not there makes a difference that tells nothing
+            self.lanes.values_mut().for_each(|lane| lane.check = Check::Unknown);
+        }
+        self.waiting = waiting;
+    }
+
+    fn in_contact(&mut self, now: i64) {
+        self.link.succeed();
+        self.refused = None;
+        self.last_contact = Some(now);
+    }
+
+    fn welcomed(&mut self, welcome: Welcome, held: Vec<Holding>, now: i64) {
+        self.in_contact(now);
+        self.greeted = true;
+        self.hello_at = now + if self.live { HELLO_LIVE } else { HELLO_BLIND };
+        if self.epoch.replace(welcome.epoch) != Some(welcome.epoch) {
+            self.lanes.clear();
+        }
+        self.scope = welcome.scope;
+        if self.push_bytes == self.limits.push_bytes {
+            self.push_bytes = welcome.limits.push_bytes;
+        }
+        self.limits = welcome.limits;
+        self.listed = welcome.head;
+        let listed: BTreeSet<&Partition> = welcome.partitions.iter().map(|head| &head.id).collect();
+        self.lanes.retain(|partition, _| listed.contains(partition));
+        let cursors: BTreeMap<&Partition, Cursor> = held
+            .iter()
+            .filter_map(|holding| Some((&holding.partition, holding.cursor?)))
+            .filter(|(_, cursor)| cursor.epoch == welcome.epoch)
+            .collect();
+        for head in &welcome.partitions {
+            let lane = self.lanes.entry(head.id.clone()).or_insert_with(|| {
+                let mut lane = Lane::new(welcome.epoch);
+                lane.cursor = cursors.get(&head.id).copied().unwrap_or(lane.cursor);
+                lane
+            });
+            lane.hear(head.head, head.digest);
+            lane.waiting = head.newer;
+            if lane.cursor.base > head.head {
+                // the hub knows less than it handed out: its past changed without its saying so
+                lane.restart();
+            }
+        }
+        self.forgot = false;
+        self.find_foreign(&held);
+        if self.waiting == 0 {
+            self.find_beyond(&held);
+        }
+    }
+
+    /// Notes which partitions this node holds and may not.
+    fn find_foreign(&mut self, held: &[Holding]) {
+        let foreign = held.iter().filter(|holding| holding.records > 0 && !self.scope.contains(&holding.partition));
+        self.forget = foreign.map(|holding| holding.partition.clone()).collect();
+    }
+
+    /// Notes a partition of the scope that this node holds and the hub does not, although nothing waits to be pushed.
+    fn find_beyond(&mut self, held: &[Holding]) {
+        let beyond = held.iter().find(|holding| {
+            holding.records > 0
+                && self.scope.contains(&holding.partition)
+                && !self.lanes.contains_key(&holding.partition)
+        });
+        self.beyond = beyond.map(|holding| holding.partition.clone());
+    }
+
+    fn pushed(&mut self, reply: Pushed, waiting: u64, now: i64) {
+        self.in_contact(now);
+        self.out.succeed();
+        self.out_trouble = None;
+        self.push_bytes = self.limits.push_bytes;
+        self.waiting = waiting;
+        self.lanes.values_mut().for_each(|lane| lane.check = Check::Unknown);
+        self.report(now);
+        if self.epoch != Some(reply.epoch) {
+            self.greeted = false;
+            return;
+        }
+        self.listed = self.listed.max(reply.head);
+        for Head { id, head, digest, .. } in reply.partitions {
+            let lane = self.lanes.entry(id).or_insert_with(|| Lane::new(reply.epoch));
+            lane.hear(head, digest);
+        }
+    }
+
+    fn joined(&mut self, partition: &Partition, cursor: Cursor, head: u64, digest: Digest, rows: u64, now: i64) {
+        self.in_contact(now);
+        self.pulls += 1;
+        let Some(lane) = self.lanes.get_mut(partition) else { return };
+        if lane.cursor.epoch != cursor.epoch {
+            return;
+        }
+        lane.cursor = cursor;
+        lane.served = self.pulls;
+        lane.retry.succeed();
+        lane.trouble = None;
+        lane.waiting = lane.waiting.saturating_sub(rows);
+        lane.hear(head, digest);
+        if lane.is_complete() {
+            lane.waiting = 0;
+        }
+        self.report(now);
+    }
+
+    /// Lets the hub know soon how far this node is.
+    fn report(&mut self, now: i64) {
+        self.hello_at = self.hello_at.min(now + REPORT);
+    }
+
+    fn heard(&mut self, hint: Hint) {
+        if self.epoch != Some(hint.epoch) {
+            self.greeted = false;
+            return;
+        }
+        let lane = self.lanes.entry(hint.partition).or_insert_with(|| Lane::new(hint.epoch));
+        if hint.head > lane.head {
+            lane.head = hint.head;
+            lane.waiting += hint.records.max(1);
+        }
+    }
+
+    fn compared(&mut self, waiting: u64, held: Vec<Holding>) {
+        self.waiting = waiting;
+        if waiting > 0 {
+            return;
+        }
+        if !self.forgot {
+            self.find_foreign(&held);
+        }
+        self.find_beyond(&held);
+        let digests: BTreeMap<Partition, Digest> =
+            held.into_iter().map(|holding| (holding.partition, holding.digest)).collect();
+        for (partition, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.is_comparable()) {
+            lane.compare(digests.get(partition).copied().unwrap_or_default());
+        }
+    }
+
+    fn failed(&mut self, doing: Doing, failure: Failure, now: i64, random: u64) {
+        match (&failure, doing) {
+            (Failure::Refused(reason), _) => {
+                self.refused = Some((reason.clone(), now + REFUSED));
+                self.last_contact = Some(now);
+            }
+            (Failure::Unreachable(_), _) | (_, Doing::Hello | Doing::Compare) => self.lost(failure, None, now, random),
+            (Failure::Busy { retry_after, .. }, _) => {
+                let asked = *retry_after;
+                self.lost(failure, asked, now, random);
+            }
+            (_, Doing::Push(single)) => {
+                self.out.fail(now, random, None);
+                if matches!(failure, Failure::Rejected(_)) {
+                    // find the one that it is about, so that the others go on
+                    self.push_bytes = 1;
+                    if let Some(save) = single
+                        && self.out.failures() >= TRIES
+                    {
+                        self.set_aside = Some((save, failure.to_string()));
+                        self.out.hurry();
+                    }
+                }
+                self.out_trouble = Some(failure.to_string());
+            }
+            (_, Doing::SetAside) => self.out.fail(now, random, None),
+            // found again with the next hello
+            (_, Doing::Forget) => self.forget.clear(),
+            (_, Doing::Pull(partition)) => {
+                if matches!(failure, Failure::ForeignEpoch | Failure::OutOfScope(_)) {
+                    self.greeted = false;
+                }
+                if let Some(lane) = self.lanes.get_mut(&partition) {
+                    lane.retry.fail(now, random, None);
+                    lane.trouble = Some(failure.to_string());
+                }
+            }
+        }
+    }
+
+    /// Nothing can be done until the hub answers: everything begins again with a hello.
+    fn lost(&mut self, failure: Failure, retry_after: Option<i64>, now: i64, random: u64) {
+        self.link.fail(now, random, retry_after);
+        self.trouble = Some(failure);
+        self.greeted = false;
+        self.live = false;
+    }
+
+    fn settle(&mut self, now: i64) {
+        let (state, _) = self.assess();
+        if state != self.state {
+            self.state = state;
+            self.since = now;
+        }
+    }
+
+    fn assess(&self) -> (LinkState, String) {
+        if self.paused {
+            return (LinkState::Paused, "paused here, by hand".into());
+        }
+        if let Some((reason, _)) = &self.refused {
+            return (LinkState::Refused, reason.clone());
+        }
+        if self.link.is_failing()
+            && let Some(trouble) = &self.trouble
+        {
+            let state = match trouble {
+                Failure::Busy { .. } | Failure::Local(_) => LinkState::Behind,
+                _ => LinkState::Offline,
+            };
+            return (state, trouble.to_string());
+        }
+        if self.epoch.is_none() {
+            return (LinkState::Behind, "looking for the hub".into());
+        }
+        if self.waiting > 0 {
+            let saves = match self.waiting {
+                1 => "1 save is on its way to the hub".to_owned(),
+                many => format!("{many} saves are on their way to the hub"),
+            };
+            return match &self.out_trouble {
+                Some(trouble) => (LinkState::Behind, format!("{saves}, the hub does not take it yet: {trouble}")),
+                None => (LinkState::Behind, saves),
+            };
+        }
+        let troubled = self.lanes.iter().find_map(|(partition, lane)| Some((partition, lane.trouble.as_ref()?)));
+        if let Some((partition, trouble)) = troubled {
+            return (LinkState::Behind, format!("{partition} cannot be fetched: {trouble}"));
+        }
+        if self.lanes.values().any(|lane| !lane.is_complete()) {
+            let reason = match self.pending_in() {
+                1 => "1 record is on its way from the hub".to_owned(),
+                many => format!("{many} records are on their way from the hub"),
+            };
+            return (LinkState::Behind, reason);
+        }
+        if let Some((partition, _)) = self.lanes.iter().find(|(_, lane)| lane.check == Check::Differs) {
+            return (LinkState::Behind, format!("{partition} is not the same here and at the hub"));
+        }
+        if let Some(partition) = &self.beyond {
+            return (LinkState::Behind, format!("{partition} is here and not at the hub"));
+        }
+        if self.lanes.values().any(|lane| lane.check == Check::Unknown) {
+            return (LinkState::Behind, "comparing with the hub".into());
+        }
+        (LinkState::InStep, "this node and the hub hold the same".into())
+    }
+
+    fn pending_in(&self) -> u64 {
+        let behind = self.lanes.values().filter(|lane| !lane.is_complete());
+        behind.map(|lane| lane.waiting.max(1)).sum()
+    }
+
+    /// Where each partition stands, for telling the hub.
+    pub fn cursors(&self) -> impl Iterator<Item = (&Partition, Cursor)> {
+        self.lanes.iter().map(|(partition, lane)| (partition, lane.cursor))
+    }
+
+    pub fn is_in_step(&self) -> bool {
+        self.state == LinkState::InStep
+    }
+
+    pub fn status(&self) -> Status {
+        let (state, reason) = self.assess();
+        let next_try = match state {
+            LinkState::Offline | LinkState::Behind if self.link.is_failing() => Some(self.link.until()),
+            LinkState::Refused => self.refused.as_ref().map(|(_, until)| *until),
+            _ => None,
+        };
+        Status {
+            state,
+            reason,
+            since: self.since,
+            last_contact: self.last_contact,
+            pending_out: self.waiting,
+            pending_in: self.pending_in(),
+            next_try,
+        }
+    }
+}

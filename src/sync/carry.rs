@@ -1,0 +1,189 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::clock::Offset;
+use super::transport::Transport;
+use crate::domain::feed::Cursor;
+use crate::domain::ids::{Partition, SaveId};
+use crate::domain::protocol::{Failure, Hello, PROTOCOLS, Pull, Push, Reached};
+use crate::domain::save::Save;
+use crate::domain::session::{Doing, Event, Holding, Step};
+use crate::node::{Identity, World};
+use crate::store::{LocalChange, PulledPage, Request, Store, StoreError};
+
+/// Carries out what the session says, between a store and a transport.
+pub struct Carrier {
+    pub store: Arc<dyn Store>,
+    pub transport: Arc<dyn Transport>,
+    pub identity: Identity,
+    /// This device's own clock, not corrected.
+    pub world: Arc<dyn World>,
+    pub offset: Arc<Offset>,
+}
+
+/// A save that the hub does not take: out of the outbox, so that it holds up no other, and kept as it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetAside {
+    pub save: Save,
+    pub reason: String,
+    /// Milliseconds since 1970.
+    pub at: i64,
+}
+
+const SET_ASIDE: &str = "refused-save";
+
+/// The saves that the hub does not take, in no particular order.
+pub async fn set_aside(store: &dyn Store) -> Result<Vec<SetAside>, StoreError> {
+    let kept = store.locals(SET_ASIDE).await?.into_iter();
+    kept.map(|(_, value)| serde_json::from_value(value).map_err(|err| StoreError::Damaged(err.to_string()))).collect()
+}
+
+impl From<StoreError> for Failure {
+    fn from(err: StoreError) -> Self {
+        Failure::Local(err.to_string())
+    }
+}
+
+impl Carrier {
+    /// Carries out one step to its end and says how it ended. There is nothing to carry out in [`Step::Wait`].
+    /// `in_step`: what the session last found, for telling the hub.
+    pub async fn carry_out(&self, step: Step, in_step: bool) -> Option<Event> {
+        let (doing, ended) = match step {
+            Step::Wait { .. } => return None,
+            Step::Hello => (Doing::Hello, self.hello(in_step).await),
+            Step::Push { max_bytes, since } => match self.push(max_bytes, since).await {
+                Ok(event) => return Some(event),
+                Err((single, failure)) => (Doing::Push(single), Err(failure)),
+            },
+            Step::SetAside { save, reason } => (Doing::SetAside, self.set_aside(save, reason).await),
+            Step::Forget(partitions) => (Doing::Forget, self.forget(partitions).await),
+            Step::Pull { partition, cursor, max_bytes } => {
+                (Doing::Pull(partition.clone()), self.pull(partition, cursor, max_bytes).await)
+            }
+            Step::Compare => (Doing::Compare, self.compare().await),
+        };
+        Some(ended.unwrap_or_else(|failure| Event::Failed { doing, failure }))
+    }
+
+    /// Milliseconds since 1970 by the hub's clock, as far as it is known.
+    fn now(&self) -> i64 {
+        self.world.now().saturating_add(self.offset.millis())
+    }
+
+    async fn held(&self) -> Result<Vec<Holding>, StoreError> {
+        let states = self.store.partitions().await?.into_iter();
+        Ok(states
+            .map(|state| Holding {
+                partition: state.partition,
+                cursor: state.cursor,
+                records: state.records,
+                digest: state.digest,
+            })
+            .collect())
+    }
+
+    async fn hello(&self, in_step: bool) -> Result<Event, Failure> {
+        let waiting = self.store.waiting().await?;
+        let held = self.held().await?;
+        let reached =
+            held.iter().filter_map(|holding| Some(Reached { id: holding.partition.clone(), cursor: holding.cursor? }));
+        let sent = self.world.now();
+        let hello = Hello {
+            protocols: PROTOCOLS.to_vec(),
+            node: self.identity.node,
+            incarnation: self.identity.incarnation,
+            clock: sent,
+            waiting,
+            in_step: in_step && waiting == 0,
+            partitions: reached.collect(),
+            ratchet: None,
+        };
+        let welcome = self.transport.hello(&hello).await?;
+        if !PROTOCOLS.contains(&welcome.protocol) {
+            let reason = format!("the hub chose version {} of the sync protocol, unknown here", welcome.protocol);
+            return Err(Failure::Refused(reason));
+        }
+        self.offset.learn(&*self.store, sent, self.world.now(), welcome.clock).await?;
+        Ok(Event::Welcomed { welcome, held })
+    }
+
+    async fn push(&self, max_bytes: usize, since: u64) -> Result<Event, (Option<SaveId>, Failure)> {
+        let local = |err: StoreError| (None, Failure::from(err));
+        let saves = self.store.outbox(max_bytes).await.map_err(local)?;
+        if saves.is_empty() {
+            return Ok(Event::NothingToPush);
+        }
+        let push = Push { since, saves };
+        let single = match &push.saves[..] {
+            [save] => Some(save.id),
+            _ => None,
+        };
+        let reply = self.transport.push(&push).await.map_err(|failure| (single, failure))?;
+        let answered = reply.verdicts.iter().map(|verdict| verdict.save);
+        if !answered.eq(push.saves.iter().map(|save| save.id)) {
+            return Err((single, Failure::Faulty("the hub answered about other saves than were sent".into())));
+        }
+        for (save, verdict) in push.saves.into_iter().zip(&reply.verdicts) {
+            if let Some(reason) = &verdict.refused {
+                self.put_aside(save, reason.clone()).await.map_err(local)?;
+            }
+        }
+        let ids = reply.verdicts.iter().map(|verdict| verdict.save).collect();
+        self.store.write(Request::Acknowledge(ids)).await.map_err(local)?;
+        let waiting = self.store.waiting().await.map_err(local)?;
+        Ok(Event::Pushed { reply, waiting })
+    }
+
+    async fn put_aside(&self, save: Save, reason: String) -> Result<(), StoreError> {
+        let key = save.id.to_string();
+        let value: Value = serde_json::to_value(SetAside { save, reason, at: self.now() })
+            .map_err(|err| StoreError::Damaged(err.to_string()))?;
+        let change = LocalChange { kind: SET_ASIDE, key, value: Some(value), expect: None };
+        self.store.write(Request::Local(vec![change])).await.map(|_| ())
+    }
+
+    async fn set_aside(&self, save: SaveId, reason: String) -> Result<Event, Failure> {
+        let first = self.store.outbox(1).await?.into_iter().next();
+        if let Some(first) = first.filter(|first| first.id == save) {
+            self.put_aside(first, reason).await?;
+            self.store.write(Request::Acknowledge(vec![save])).await?;
+        }
+        Ok(Event::IsAside { waiting: self.store.waiting().await? })
+    }
+
+    async fn forget(&self, partitions: Vec<Partition>) -> Result<Event, Failure> {
+        self.store.write(Request::Forget(partitions)).await?;
+        Ok(Event::Forgot)
+    }
+
+    async fn pull(&self, partition: Partition, cursor: Cursor, max_bytes: usize) -> Result<Event, Failure> {
+        let Cursor { epoch, base, after } = cursor;
+        let pulled = self.transport.pull(&Pull { partition: partition.clone(), epoch, base, after, max_bytes }).await?;
+        if pulled.epoch != epoch {
+            return Err(Failure::ForeignEpoch);
+        }
+        if pulled.partition != partition || pulled.next.is_some_and(|next| next <= after) {
+            return Err(Failure::Faulty("the hub answered with another page than was asked for".into()));
+        }
+        let cursor = cursor.turned(pulled.next, pulled.head);
+        let (head, digest, rows) = (pulled.head, pulled.digest, pulled.rows.len() as u64);
+        let page = PulledPage {
+            partition: partition.clone(),
+            rows: pulled.rows,
+            moved: pulled.moved,
+            cursor,
+            dictionary: pulled.dictionary,
+        };
+        self.store.write(Request::Join { page, now: self.now() }).await?;
+        Ok(Event::Joined { partition, cursor, head, digest, rows })
+    }
+
+    async fn compare(&self) -> Result<Event, Failure> {
+        let before = self.store.waiting().await?;
+        let held = self.held().await?;
+        let after = self.store.waiting().await?;
+        Ok(Event::Compared { waiting: before.max(after), held })
+    }
+}

@@ -1,0 +1,219 @@
+//! How a node becomes one of a hub's: a one-time token, traded for a credential of its own.
+//!
+//! The hub keeps hashes of both, in its own database; neither travels again.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::http_transport;
+use super::hub::HubError;
+use crate::domain::ids::{Epoch, Incarnation, NodeId};
+use crate::domain::protocol::{Enrol, Enrolled, Failure};
+use crate::domain::scope::Scope;
+use crate::node::{Identity, NodeError, NodeRole, Upstream, World};
+use crate::store::{LocalChange, Outcome, Request, Store, StoreError};
+
+const NODE: &str = "node";
+const INVITATION: &str = "invitation";
+/// An invitation works this long.
+const INVITATION_MILLIS: i64 = 7 * 24 * 3_600_000;
+const MAX_NAME: usize = 100;
+
+/// A node that was let in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    pub id: NodeId,
+    pub name: String,
+    pub scope: Scope,
+    /// Milliseconds since 1970, as all times here.
+    pub enrolled_at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<i64>,
+    /// The hash of its credential.
+    credential: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Invitation {
+    name: String,
+    scope: Scope,
+    expires_at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used_by: Option<String>,
+}
+
+fn fingerprint(secret: &str) -> String {
+    blake3::hash(secret.as_bytes()).to_hex().to_string()
+}
+
+fn value_of(record: &impl Serialize) -> Option<Value> {
+    Some(serde_json::to_value(record).expect("what is kept is plain data"))
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, StoreError> {
+    serde_json::from_value(value).map_err(|err| StoreError::Damaged(err.to_string()))
+}
+
+/// Makes a token for one node to join with. `secret` is 128 bits nobody can foresee.
+pub async fn invite(store: &dyn Store, name: &str, scope: Scope, now: i64, secret: u128) -> Result<String, StoreError> {
+    let token = format!("opj_{}", data_encoding::BASE64URL_NOPAD.encode(&secret.to_be_bytes()));
+    let invitation = Invitation {
+        name: name.trim().chars().take(MAX_NAME).collect(),
+        scope,
+        expires_at: now + INVITATION_MILLIS,
+        used_by: None,
+    };
+    let change = LocalChange { kind: INVITATION, key: fingerprint(&token), value: value_of(&invitation), expect: None };
+    store.write(Request::Local(vec![change])).await?;
+    Ok(token)
+}
+
+/// The hub's side: trades a token for a credential, once.
+pub(super) async fn admit(
+    store: &dyn Store,
+    hub: &Identity,
+    enrol: &Enrol,
+    now: i64,
+    node: NodeId,
+    secret: u128,
+) -> Result<Enrolled, HubError> {
+    let key = fingerprint(enrol.token.trim());
+    let unknown = || HubError::Token("this token is not one of this hub; ask for another".into());
+    let used = |by: &str| HubError::Token(format!("this token was already used by {by}; ask for another"));
+    let standing = store.local(INVITATION, &key).await?.ok_or_else(unknown)?;
+    let mut invitation: Invitation = read(standing.clone())?;
+    if let Some(by) = &invitation.used_by {
+        return Err(used(by));
+    }
+    if invitation.expires_at <= now {
+        return Err(HubError::Token("this token has expired; ask for another".into()));
+    }
+    let asked: String = enrol.name.trim().chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
+    let name = match (invitation.name.is_empty(), asked.is_empty()) {
+        (false, _) => invitation.name.clone(),
+        (true, false) => asked,
+        (true, true) => format!("node {node}"),
+    };
+    let credential = format!("opn_{node}.{}", data_encoding::BASE64URL_NOPAD.encode(&secret.to_be_bytes()));
+    let record = NodeRecord {
+        id: node,
+        name: name.clone(),
+        scope: invitation.scope.clone(),
+        enrolled_at: now,
+        revoked_at: None,
+        credential: fingerprint(&credential),
+    };
+    invitation.used_by = Some(name.clone());
+    let use_up = LocalChange { kind: INVITATION, key, value: value_of(&invitation), expect: Some(Some(standing)) };
+    let let_in = LocalChange { kind: NODE, key: node.to_string(), value: value_of(&record), expect: Some(None) };
+    match store.write(Request::Local(vec![use_up, let_in])).await? {
+        Outcome::Done => Ok(Enrolled {
+            node,
+            name,
+            credential,
+            hub: hub.node,
+            hub_name: hub.name.clone(),
+            epoch: hub.epoch,
+            scope: record.scope,
+        }),
+        _ => Err(used("another node")),
+    }
+}
+
+/// The node a credential belongs to.
+pub(super) async fn authenticate(store: &dyn Store, credential: &str) -> Result<NodeRecord, HubError> {
+    let id = credential.strip_prefix("opn_").and_then(|rest| rest.split_once('.'));
+    let id: NodeId = id.and_then(|(id, _)| id.parse().ok()).ok_or(HubError::Credential)?;
+    let record = store.local(NODE, &id.to_string()).await?.ok_or(HubError::Credential)?;
+    let record: NodeRecord = read(record)?;
+    let kept = blake3::Hash::from_hex(&record.credential).map_err(|err| StoreError::Damaged(err.to_string()))?;
+    if kept != blake3::hash(credential.as_bytes()) {
+        return Err(HubError::Credential);
+    }
+    if record.revoked_at.is_some() { Err(HubError::Revoked) } else { Ok(record) }
+}
+
+/// Whether a node that was authenticated before is still let in.
+pub(super) async fn is_admitted(store: &dyn Store, node: NodeId) -> bool {
+    match store.local(NODE, &node.to_string()).await {
+        Ok(Some(value)) => read::<NodeRecord>(value).is_ok_and(|record| record.revoked_at.is_none()),
+        _ => false,
+    }
+}
+
+/// All nodes that were let in, revoked or not.
+pub async fn nodes(store: &dyn Store) -> Result<Vec<NodeRecord>, StoreError> {
+    store.locals(NODE).await?.into_iter().map(|(_, value)| read(value)).collect()
+}
+
+/// Withdraws a node; again changes nothing. False if there is none of this id.
+pub async fn revoke(store: &dyn Store, id: NodeId, now: i64) -> Result<bool, StoreError> {
+    loop {
+        let Some(standing) = store.local(NODE, &id.to_string()).await? else { return Ok(false) };
+        let mut record: NodeRecord = read(standing.clone())?;
+        if record.revoked_at.is_some() {
+            return Ok(true);
+        }
+        record.revoked_at = Some(now);
+        let change =
+            LocalChange { kind: NODE, key: id.to_string(), value: value_of(&record), expect: Some(Some(standing)) };
+        if store.write(Request::Local(vec![change])).await? == Outcome::Done {
+            return Ok(true);
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolError {
+    #[error("this node is already part of {0}; join with an empty data directory")]
+    AlreadyPart(String),
+    #[error("{0:?} is no address of a hub; an example is https://hub.example.org")]
+    Address(String),
+    #[error("the hub at {url} does not let this node in: {reason}")]
+    Refused { url: String, reason: String },
+    #[error("the hub at {url} could not be asked: {reason}")]
+    Unreachable { url: String, reason: String },
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The edge's side: makes an empty store that of an edge of the hub at `url`.
+pub async fn enrol(
+    store: &dyn Store,
+    world: &dyn World,
+    url: &str,
+    token: &str,
+    name: &str,
+) -> Result<Identity, EnrolError> {
+    if let Some(identity) = Identity::load(store).await? {
+        return Err(EnrolError::AlreadyPart(match identity.role {
+            NodeRole::Hub => format!("{} as its hub", identity.name),
+            NodeRole::Edge(upstream) => upstream.name,
+        }));
+    }
+    let url = http_transport::base(url).ok_or_else(|| EnrolError::Address(url.into()))?;
+    let enrol = Enrol { token: token.into(), name: name.into() };
+    let enrolled = http_transport::enrol(&url, &enrol).await.map_err(|failure| match failure {
+        Failure::Refused(reason) | Failure::Rejected(reason) => EnrolError::Refused { url: url.clone(), reason },
+        other => EnrolError::Unreachable { url: url.clone(), reason: other.to_string() },
+    })?;
+    let identity = Identity {
+        node: enrolled.node,
+        incarnation: Incarnation(world.random() as u64),
+        epoch: Epoch(world.random() as u64),
+        name: enrolled.name,
+        role: NodeRole::Edge(Upstream {
+            url,
+            name: enrolled.hub_name,
+            node: enrolled.hub,
+            credential: enrolled.credential,
+        }),
+    };
+    if identity.settle(store).await? {
+        Ok(identity)
+    } else {
+        Err(EnrolError::AlreadyPart("another hub since a moment ago".into()))
+    }
+}

@@ -1,0 +1,184 @@
+//! The hub's side of the protocol on the network.
+
+use std::time::Duration;
+
+use actix_web::http::header::{self, ContentEncoding, HeaderValue};
+use actix_web::web::{self, Bytes, Data, Payload, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::stream;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::enrolment::NodeRecord;
+use super::hub::{Hub, HubError};
+use super::listener::Listener;
+use super::sse;
+use super::wire::{self, Malformed};
+use crate::domain::protocol::{Enrol, Hello, Hints, Pull, Push};
+
+/// A body as it comes, and what may become of it when it is unpacked.
+const MAX_BODY: usize = 8 << 20;
+const MAX_UNPACKED: usize = 32 << 20;
+const COMMENT_EVERY: Duration = Duration::from_secs(20);
+const MAX_POLL_MILLIS: u64 = 30_000;
+
+/// Mounts `/sync/v1`. The app data has the [`Hub`] if this node is one.
+pub fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(
+        web::scope("/sync/v1")
+            .route("/enrol", web::post().to(enrol))
+            .route("/hello", web::post().to(hello))
+            .route("/push", web::post().to(push))
+            .route("/pull", web::get().to(pull))
+            .route("/live", web::get().to(live)),
+    );
+}
+
+type HubData = Option<Data<Hub>>;
+
+async fn enrol(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse {
+    answer(&request, async { its(&hub)?.enrol(&read::<Enrol>(&request, body).await?).await }.await)
+}
+
+/// `POST /sync/v1/hello`: a conversation begins.
+async fn hello(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse {
+    let welcome = async {
+        let hub = its(&hub)?;
+        let node = hub.authenticate(bearer(&request)).await?;
+        hub.hello(&node, &read::<Hello>(&request, body).await?).await
+    };
+    answer(&request, welcome.await)
+}
+
+/// `POST /sync/v1/push`: saves of an edge, each answered on its own.
+async fn push(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse {
+    let pushed = async {
+        let hub = its(&hub)?;
+        let node = hub.authenticate(bearer(&request)).await?;
+        hub.push(&node, read::<Push>(&request, body).await?).await
+    };
+    answer(&request, pushed.await)
+}
+
+/// `GET /sync/v1/pull`: a page of a partition.
+async fn pull(hub: HubData, request: HttpRequest) -> HttpResponse {
+    let pulled = async {
+        let hub = its(&hub)?;
+        let node = hub.authenticate(bearer(&request)).await?;
+        hub.pull(&node, &query::<Pull>(&request)?).await
+    };
+    answer(&request, pulled.await)
+}
+
+#[derive(Deserialize)]
+struct Live {
+    #[serde(default)]
+    since: u64,
+    /// For how many milliseconds an answer may be held back: a long poll instead of a stream.
+    wait: Option<u64>,
+}
+
+/// `GET /sync/v1/live`: hints as they come.
+async fn live(hub: HubData, request: HttpRequest) -> HttpResponse {
+    let listening = async {
+        let hub = its(&hub)?;
+        let node: NodeRecord = hub.authenticate(bearer(&request)).await?;
+        let Live { since, wait } = query(&request)?;
+        Ok((hub.listen(&node, since).await?, wait))
+    };
+    match listening.await {
+        Err(err) => problem(&err),
+        Ok((listener, None)) => streamed(listener),
+        Ok((listener, Some(wait))) => answer(&request, Ok(polled(listener, wait).await)),
+    }
+}
+
+async fn polled(mut listener: Listener, wait: u64) -> Hints {
+    let wait = Duration::from_millis(wait.min(MAX_POLL_MILLIS));
+    Hints { hints: listener.next(wait).await.unwrap_or_default() }
+}
+
+fn streamed(listener: Listener) -> HttpResponse {
+    let hello = Bytes::from_static(sse::COMMENT.as_bytes());
+    let events = stream::unfold(listener, |mut listener| async move {
+        let hints = listener.next(COMMENT_EVERY).await?;
+        let text: String = hints.iter().map(|hint| sse::event("head", hint)).collect();
+        let text = if text.is_empty() { sse::COMMENT.to_owned() } else { text };
+        Some((Ok::<_, actix_web::Error>(Bytes::from(text)), listener))
+    });
+    let first = stream::once(async move { Ok(hello) });
+    HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        // a compressor would hold events back
+        .insert_header(ContentEncoding::Identity)
+        .streaming(futures_util::StreamExt::chain(first, events))
+}
+
+fn its(hub: &HubData) -> Result<&Hub, HubError> {
+    hub.as_ref().map(|hub| hub.get_ref()).ok_or(HubError::NotAHub)
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, credential) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim())
+}
+
+fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, HubError> {
+    Query::<T>::from_query(request.query_string())
+        .map(Query::into_inner)
+        .map_err(|err| HubError::Meaningless(format!("the address: {err}")))
+}
+
+/// Reads a message: framed, or JSON if the sender says so.
+async fn read<T: DeserializeOwned>(request: &HttpRequest, body: Payload) -> Result<T, HubError> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let bytes = match body.to_bytes_limited(MAX_BODY).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(err)) => return Err(Malformed::Content(err.to_string()).into()),
+        Err(_) => return Err(Malformed::TooLarge(MAX_BODY).into()),
+    };
+    match kind {
+        wire::MEDIA_TYPE => Ok(wire::decode(&bytes, MAX_UNPACKED)?),
+        "application/json" => serde_json::from_slice(&bytes).map_err(|err| Malformed::Content(err.to_string()).into()),
+        _ => Err(HubError::Meaningless(format!("send {} or application/json", wire::MEDIA_TYPE))),
+    }
+}
+
+fn answer<T: Serialize>(request: &HttpRequest, result: Result<T, HubError>) -> HttpResponse {
+    let message = match result {
+        Ok(message) => message,
+        Err(err) => return problem(&err),
+    };
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    response.insert_header((header::VARY, "Accept"));
+    if accept.contains("json") {
+        response.json(message)
+    } else {
+        // compressed already
+        response
+            .content_type(HeaderValue::from_static(wire::MEDIA_TYPE))
+            .insert_header(ContentEncoding::Identity)
+            .body(wire::encode(&message))
+    }
+}
+
+fn problem(err: &HubError) -> HttpResponse {
+    let problem = err.problem();
+    if problem.status == 500 {
+        tracing::error!("sync: {err}");
+    }
+    let status = actix_web::http::StatusCode::from_u16(problem.status).expect("our problems have statuses of HTTP");
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    if let Some(seconds) = err.retry_after() {
+        response.insert_header((header::RETRY_AFTER, seconds));
+    }
+    let body = serde_json::to_string(&problem).expect("a problem is plain data");
+    response.content_type("application/problem+json").body(body)
+}

@@ -1,0 +1,290 @@
+//! The protocol over HTTP, from the edge's side.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::sse::Reader;
+use super::transport::{LiveEvent, Switch, Transport};
+use super::wire;
+use crate::domain::protocol::{
+    Enrol, Enrolled, Failure, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Welcome,
+};
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// Without a byte for so long, an answer is given up.
+const SILENCE: Duration = Duration::from_secs(30);
+/// A link slower than this many bytes a second is none; a large push has as much more time.
+const SLOWEST: usize = 2_000;
+const MAX_ANSWER: usize = 64 << 20;
+/// Without a byte for so long after connecting, something on the way holds the stream back, and we poll.
+const BUFFERED: Duration = Duration::from_secs(3);
+/// The hub says something every twenty seconds.
+const LIVE_SILENCE: Duration = Duration::from_secs(45);
+const POLL_MILLIS: u64 = 20_000;
+/// So much later the stream is tried again instead.
+const POLL_FOR: Duration = Duration::from_secs(900);
+
+/// A hub behind an address.
+pub struct HttpTransport {
+    client: Client,
+    base: String,
+    authorization: String,
+    switch: Switch,
+    /// Streams were held back until then.
+    polls_until: Mutex<Option<Instant>>,
+}
+
+/// The address of a hub without its last slash; `None` if it is none.
+pub(super) fn base(url: &str) -> Option<String> {
+    let parsed = reqwest::Url::parse(url.trim()).ok()?;
+    let is_http = matches!(parsed.scheme(), "http" | "https") && parsed.has_host();
+    let is_plain = parsed.query().is_none() && parsed.fragment().is_none();
+    (is_http && is_plain).then(|| url.trim().trim_end_matches('/').to_owned())
+}
+
+fn client(base: &str) -> Result<Client, Failure> {
+    // no harm if one is installed
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = || {
+        let builder = Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
+        let host = reqwest::Url::parse(base).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        let is_here = host == "localhost" || host.starts_with("127.") || host == "[::1]";
+        if is_here { builder.no_proxy() } else { builder }
+    };
+    let client = builder().build();
+    // a small device may have no root certificates at all, and still a hub without TLS on its own network
+    let client =
+        if base.starts_with("http:") { client.or_else(|_| builder().tls_certs_only([]).build()) } else { client };
+    client.map_err(|err| Failure::Local(format!("TLS cannot be used here: {}", cause(&err))))
+}
+
+/// The innermost reason, which is the one people understand.
+fn cause(err: &dyn std::error::Error) -> String {
+    let mut err = err;
+    while let Some(source) = err.source() {
+        err = source;
+    }
+    err.to_string()
+}
+
+fn unreachable(err: &reqwest::Error) -> Failure {
+    let reason = cause(err);
+    Failure::Unreachable(if err.is_connect() {
+        format!("the hub cannot be reached: {reason}")
+    } else {
+        format!("the connection to the hub broke: {reason}")
+    })
+}
+
+fn silent() -> Failure {
+    Failure::Unreachable("the hub does not answer".into())
+}
+
+/// Sends a request and reads the whole answer. `sends` is how many bytes it carries.
+async fn exchange<A: DeserializeOwned>(request: RequestBuilder, sends: usize) -> Result<A, Failure> {
+    let patience = SILENCE + Duration::from_secs((sends / SLOWEST) as u64);
+    let request = request.header(ACCEPT, wire::MEDIA_TYPE);
+    let response = timeout(patience, request.send()).await.map_err(|_| silent())?.map_err(|err| unreachable(&err))?;
+    let status = response.status();
+    if status != StatusCode::OK {
+        return Err(refusal(response).await);
+    }
+    let bytes = body(response, MAX_ANSWER).await?;
+    wire::decode(&bytes, MAX_ANSWER).map_err(|err| Failure::Faulty(format!("the hub's answer: {err}")))
+}
+
+async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) =
+        timeout(SILENCE, response.chunk()).await.map_err(|_| silent())?.map_err(|err| unreachable(&err))?
+    {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > limit {
+            return Err(Failure::Faulty("the hub's answer is too large".into()));
+        }
+    }
+    Ok(bytes)
+}
+
+/// What an answer that is no success means.
+async fn refusal(response: Response) -> Failure {
+    let status = response.status().as_u16();
+    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<i64>().ok());
+    let is_problem = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with("application/problem+json"));
+    let problem: Option<Problem> = match body(response, 64 << 10).await {
+        Ok(bytes) if is_problem => serde_json::from_slice(&bytes).ok(),
+        _ => None,
+    };
+    let problem = problem.filter(|problem| problem.kind.starts_with("urn:outpost:"));
+    Failure::of(status, problem.as_ref(), seconds.map(|seconds| seconds.saturating_mul(1_000)))
+}
+
+fn post<T: Serialize>(client: &Client, base: &str, path: &str, message: &T) -> (RequestBuilder, usize) {
+    let bytes = wire::encode(message);
+    let size = bytes.len();
+    let request = client.post(format!("{base}/sync/v1/{path}")).header(CONTENT_TYPE, wire::MEDIA_TYPE).body(bytes);
+    (request, size)
+}
+
+pub(super) async fn enrol(base: &str, enrol: &Enrol) -> Result<Enrolled, Failure> {
+    let (request, size) = post(&client(base)?, base, "enrol", enrol);
+    exchange(request, size).await
+}
+
+impl HttpTransport {
+    /// The hub at `url`, to which this node shows `credential`, as long as the switch is up.
+    pub fn new(url: &str, credential: &str, switch: Switch) -> Result<Self, Failure> {
+        let base = base(url).ok_or_else(|| Failure::Local(format!("{url:?} is no address of a hub")))?;
+        Ok(Self {
+            client: client(&base)?,
+            base,
+            authorization: format!("Bearer {credential}"),
+            switch,
+            polls_until: Mutex::new(None),
+        })
+    }
+
+    /// Carries out an exchange as long as the link is not cut.
+    async fn unless_cut<T>(&self, exchange: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            cut = self.switch.cut() => Err(cut),
+            answer = exchange => answer,
+        }
+    }
+
+    async fn ask<Q: Serialize, A: DeserializeOwned>(&self, path: &str, message: &Q) -> Result<A, Failure> {
+        let (request, size) = post(&self.client, &self.base, path, message);
+        self.unless_cut(exchange(request.header(AUTHORIZATION, &self.authorization), size)).await
+    }
+
+    fn get(&self, path: &str, query: &str) -> RequestBuilder {
+        let url = format!("{}/sync/v1/{path}?{query}", self.base);
+        self.client.get(url).header(AUTHORIZATION, &self.authorization)
+    }
+
+    /// Listens on the stream. `None`: something on the way holds it back.
+    async fn stream(&self, since: u64, heard: &mpsc::Sender<LiveEvent>) -> Option<Failure> {
+        let request = self.get("live", &format!("since={since}")).header(ACCEPT, "text/event-stream");
+        let mut response = match timeout(SILENCE, request.send()).await {
+            Ok(Ok(response)) if response.status() == StatusCode::OK => response,
+            Ok(Ok(response)) => return Some(refusal(response).await),
+            Ok(Err(err)) => return Some(unreachable(&err)),
+            Err(_) => return None,
+        };
+        let mut reader = Reader::default();
+        let mut patience = BUFFERED;
+        loop {
+            let chunk = match timeout(patience, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => return Some(Failure::Unreachable("the hub ended the stream".into())),
+                Ok(Err(err)) => return Some(unreachable(&err)),
+                Err(_) if patience == BUFFERED => return None,
+                Err(_) => return Some(silent()),
+            };
+            if patience == BUFFERED && heard.send(LiveEvent::Up).await.is_err() {
+                return Some(nobody_listens());
+            }
+            patience = LIVE_SILENCE;
+            for (name, data) in reader.read(&chunk) {
+                if name != "head" {
+                    continue;
+                }
+                let Ok(hint) = serde_json::from_str::<Hint>(&data) else { continue };
+                if heard.send(LiveEvent::Hint(hint)).await.is_err() {
+                    return Some(nobody_listens());
+                }
+            }
+        }
+    }
+
+    /// Asks again and again, each answer being held back by the hub until there is something to tell.
+    async fn poll(&self, since: u64, heard: &mpsc::Sender<LiveEvent>) -> Failure {
+        let mut since = since;
+        let mut wait = 0;
+        let until = Instant::now() + POLL_FOR;
+        *self.polls_until.lock().expect("no holder of this lock panics") = Some(until);
+        while Instant::now() < until {
+            let answer = exchange(self.get("live", &format!("since={since}&wait={wait}")), 0).await;
+            let Hints { hints } = match answer {
+                Ok(hints) => hints,
+                Err(failure) => return failure,
+            };
+            since = hints.iter().fold(since, |since, hint| since.max(hint.head));
+            let events = hints.into_iter().map(LiveEvent::Hint);
+            for event in (wait == 0).then_some(LiveEvent::Up).into_iter().chain(events) {
+                if heard.send(event).await.is_err() {
+                    return nobody_listens();
+                }
+            }
+            wait = POLL_MILLIS;
+        }
+        Failure::Unreachable("the stream is tried again".into())
+    }
+
+    fn polls(&self) -> bool {
+        let until = self.polls_until.lock().expect("no holder of this lock panics");
+        until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+fn nobody_listens() -> Failure {
+    Failure::Local("nobody listens any more".into())
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn hello(&self, hello: &Hello) -> Result<Welcome, Failure> {
+        self.ask("hello", hello).await
+    }
+
+    async fn push(&self, push: &Push) -> Result<Pushed, Failure> {
+        self.ask("push", push).await
+    }
+
+    async fn pull(&self, pull: &Pull) -> Result<Pulled, Failure> {
+        let query = serde_urlencoded::to_string(pull).expect("the parts of a pull are plain text and numbers");
+        self.unless_cut(exchange(self.get("pull", &query), 0)).await
+    }
+
+    async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure {
+        let listen = async {
+            if !self.polls()
+                && let Some(failure) = self.stream(since, &heard).await
+            {
+                return Err::<(), _>(failure);
+            }
+            Err(self.poll(since, &heard).await)
+        };
+        match self.unless_cut(listen).await {
+            Ok(()) => Failure::Unreachable("the hub ended the stream".into()),
+            Err(failure) => failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base;
+
+    #[test]
+    fn the_address_of_a_hub_is_http_without_query() {
+        assert_eq!(base(" http://127.0.0.1:8080/ ").as_deref(), Some("http://127.0.0.1:8080"));
+        assert_eq!(base("https://hub.example.org/outpost").as_deref(), Some("https://hub.example.org/outpost"));
+        for bad in ["", "hub.example.org", "ftp://hub", "http://", "https://hub/?a=b", "https://hub/#a", "mailto:a@b"] {
+            assert_eq!(base(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The hub's side of the protocol, as plain functions over a store.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::enrolment::{self, NodeRecord};
+use super::listener::Listener;
+use super::wire::Malformed;
+use crate::domain::FieldError;
+use crate::domain::ids::{NodeId, Partition};
+use crate::domain::protocol::{
+    Enrol, Enrolled, Head, Hello, Limits, PROTOCOLS, Problem, Pull, Pulled, Push, Pushed, Verdict, Welcome, agree,
+    problem,
+};
+use crate::domain::save::{MAX_RECORDS, Save};
+use crate::domain::scope::Scope;
+use crate::node::{Identity, KnownNode, Node, NodeError, Nodes, World};
+use crate::store::{self, LocalChange, Outcome, PartitionState, Request, Store, StoreError};
+
+/// Judges a save by the rights of its author; `Err` says why it may not be.
+pub type Permits = Box<dyn Fn(&Save) -> std::result::Result<(), String> + Send + Sync>;
+
+const CONTACT: &str = "contact";
+/// How often it is written down that a node was heard of.
+const KEEP_EVERY: i64 = 30_000;
+
+pub struct Hub {
+    store: Arc<dyn Store>,
+    identity: Identity,
+    world: Arc<dyn World>,
+    permits: Permits,
+    limits: Limits,
+    contacts: Mutex<BTreeMap<NodeId, Contact>>,
+    closing: watch::Sender<bool>,
+}
+
+/// What a node told when it was last heard of.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Contact {
+    at: i64,
+    waiting: u64,
+    in_step: bool,
+    /// How far its clock was ahead, in milliseconds.
+    clock_ahead: i64,
+    /// The numbers up to which it is complete.
+    reached: BTreeMap<String, u64>,
+    #[serde(skip)]
+    kept_at: i64,
+}
+
+/// Why the hub does not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("{0}")]
+    Meaningless(String),
+    #[error("this hub speaks version {ours} of the sync protocol, the node speaks {theirs}; update the older one", ours = list(PROTOCOLS), theirs = list(.0))]
+    Protocol(Vec<u16>),
+    #[error("this hub does not know the credential of this node")]
+    Credential,
+    #[error("this node was revoked; ask an admin of the hub to let it in again")]
+    Revoked,
+    #[error("{0}")]
+    Token(String),
+    #[error("{0} is not in the scope of this node")]
+    OutOfScope(Partition),
+    #[error("the cursor counts from another beginning than this hub does")]
+    ForeignEpoch,
+    #[error("this node is an edge; sync goes to its hub")]
+    NotAHub,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn list(versions: &[u16]) -> String {
+    match versions {
+        [] => "none".into(),
+        versions => versions.iter().map(u16::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+impl HubError {
+    /// The answer that tells it. What concerns only the hub itself is not told.
+    pub fn problem(&self) -> Problem {
+        let (status, kind, title) = match self {
+            HubError::Malformed(Malformed::TooLarge(_)) => (413, problem::TOO_LARGE, "too large"),
+            HubError::Malformed(_) | HubError::Meaningless(_) => (400, problem::MALFORMED, "malformed message"),
+            HubError::Protocol(_) => (400, problem::PROTOCOL, "no common version"),
+            HubError::Credential => (401, problem::CREDENTIAL, "unknown credential"),
+            HubError::Revoked => (403, problem::NODE_REVOKED, "node revoked"),
+            HubError::Token(_) => (403, problem::TOKEN, "token not accepted"),
+            HubError::OutOfScope(_) => (403, problem::OUT_OF_SCOPE, "out of scope"),
+            HubError::ForeignEpoch => (409, problem::EPOCH, "foreign epoch"),
+            HubError::NotAHub => (404, problem::NOT_A_HUB, "not a hub"),
+            HubError::Store(StoreError::Full) => (503, problem::BUSY, "disk full"),
+            HubError::Store(StoreError::Closed) => (503, problem::BUSY, "shutting down"),
+            HubError::Store(_) => (500, problem::INTERNAL, "internal error"),
+        };
+        let detail = match (self, status) {
+            (_, 500) => "the hub failed; its log says why".into(),
+            (HubError::Store(StoreError::Full), _) => "the hub's disk is full".into(),
+            (HubError::Store(_), _) => "the hub is shutting down".into(),
+            _ => self.to_string(),
+        };
+        Problem { kind: kind.into(), title: title.into(), status, detail }
+    }
+
+    /// When it makes sense to ask again, in seconds.
+    pub fn retry_after(&self) -> Option<u32> {
+        match self {
+            HubError::Store(StoreError::Full) => Some(60),
+            HubError::Store(StoreError::Closed) => Some(2),
+            _ => None,
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, HubError>;
+
+const POISON: &str = "no holder of this lock panics";
+
+impl Hub {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        identity: Identity,
+        world: Arc<dyn World>,
+        permits: Permits,
+    ) -> std::result::Result<Arc<Self>, StoreError> {
+        let mut contacts = BTreeMap::new();
+        for (id, contact) in store.locals(CONTACT).await? {
+            // a contact that cannot be read is only forgotten
+            if let (Ok(id), Ok(contact)) = (id.parse(), serde_json::from_value(contact)) {
+                contacts.insert(id, contact);
+            }
+        }
+        Ok(Arc::new(Self {
+            store,
+            identity,
+            world,
+            permits,
+            limits: Limits::default(),
+            contacts: Mutex::new(contacts),
+            closing: watch::Sender::new(false),
+        }))
+    }
+
+    /// The hub's side of a node.
+    pub async fn of(node: &Node, world: Arc<dyn World>) -> std::result::Result<Arc<Self>, StoreError> {
+        let judge = node.clone();
+        let permits = Box::new(move |save: &Save| judge.permits(save));
+        Self::open(node.store().clone(), node.identity().clone(), world, permits).await
+    }
+
+    /// Ends all live streams, so that the server can stop.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    pub async fn authenticate(&self, credential: Option<&str>) -> Result<NodeRecord> {
+        enrolment::authenticate(&*self.store, credential.ok_or(HubError::Credential)?).await
+    }
+
+    pub async fn enrol(&self, enrol: &Enrol) -> Result<Enrolled> {
+        let node = NodeId(self.world.random() as u64);
+        enrolment::admit(&*self.store, &self.identity, enrol, self.world.now(), node, self.world.random()).await
+    }
+
+    pub async fn hello(&self, node: &NodeRecord, hello: &Hello) -> Result<Welcome> {
+        let protocol = agree(&hello.protocols).ok_or_else(|| HubError::Protocol(hello.protocols.clone()))?;
+        if hello.node != node.id {
+            return Err(HubError::Meaningless("the credential is that of another node".into()));
+        }
+        let epoch = self.identity.epoch;
+        let reached: BTreeMap<&Partition, u64> = hello
+            .partitions
+            .iter()
+            .filter(|reached| reached.cursor.epoch == epoch)
+            .map(|reached| (&reached.id, reached.cursor.base))
+            .collect();
+        let states = self.states(&node.scope).await?;
+        let partitions: Vec<Head> =
+            states.iter().map(|state| head(state, reached.get(&state.partition).copied().unwrap_or(0))).collect();
+        let clock = self.world.now();
+        let contact = Contact {
+            at: clock,
+            waiting: hello.waiting,
+            in_step: hello.in_step,
+            clock_ahead: hello.clock.saturating_sub(clock),
+            reached: reached.into_iter().map(|(partition, base)| (partition.0.clone(), base)).collect(),
+            kept_at: 0,
+        };
+        self.keep(node.id, contact).await?;
+        Ok(Welcome {
+            protocol,
+            node: self.identity.node,
+            name: self.identity.name.clone(),
+            epoch,
+            clock,
+            scope: node.scope.clone(),
+            head: partitions.iter().map(|head| head.head).max().unwrap_or(0),
+            partitions,
+            limits: self.limits,
+            ratchet: None,
+        })
+    }
+
+    /// What of the scope is held here, at one moment.
+    async fn states(&self, scope: &Scope) -> Result<Vec<PartitionState>> {
+        let mut states = self.store.partitions().await?;
+        states.retain(|state| scope.contains(&state.partition));
+        Ok(states)
+    }
+
+    /// Remembers what a node told; on disk not every time, for it tells often.
+    async fn keep(&self, node: NodeId, mut contact: Contact) -> Result<()> {
+        let is_due = {
+            let mut contacts = self.contacts.lock().expect(POISON);
+            let last = contacts.get(&node);
+            let is_due = last.is_none_or(|last| {
+                last.in_step != contact.in_step || contact.at.abs_diff(last.kept_at) > KEEP_EVERY.unsigned_abs()
+            });
+            contact.kept_at = if is_due { contact.at } else { last.map_or(0, |last| last.kept_at) };
+            contacts.insert(node, contact.clone());
+            is_due
+        };
+        if is_due {
+            let value = serde_json::to_value(&contact).expect("what is kept is plain data");
+            let change = LocalChange { kind: CONTACT, key: node.to_string(), value: Some(value), expect: None };
+            self.store.write(Request::Local(vec![change])).await?;
+        }
+        Ok(())
+    }
+
+    pub async fn push(&self, node: &NodeRecord, push: Push) -> Result<Pushed> {
+        let mut verdicts = Vec::with_capacity(push.saves.len());
+        let mut taken = Vec::with_capacity(push.saves.len());
+        for save in push.saves {
+            let refused = self.judge(node, &save).err();
+            verdicts.push(Verdict { save: save.id, refused });
+            if verdicts.last().is_some_and(|verdict| verdict.refused.is_none()) {
+                taken.push(save);
+            }
+        }
+        if !taken.is_empty() {
+            let outcome = self.store.write(Request::Receive { saves: taken, now: self.world.now() }).await?;
+            let Outcome::Received(stored) = outcome else {
+                return Err(StoreError::Damaged("saves were not answered as saves".into()).into());
+            };
+            let open = verdicts.iter_mut().filter(|verdict| verdict.refused.is_none());
+            for (verdict, stored) in open.zip(stored) {
+                if let store::Verdict::Refused(reason) = stored {
+                    verdict.refused = Some(reason);
+                }
+            }
+        }
+        let states = self.states(&node.scope).await?;
+        let partitions: Vec<Head> =
+            states.iter().filter(|state| state.head > push.since).map(|state| head(state, push.since)).collect();
+        self.noted(node.id, |_| {});
+        Ok(Pushed {
+            epoch: self.identity.epoch,
+            verdicts,
+            head: partitions.iter().map(|head| head.head).max().unwrap_or(push.since),
+            partitions,
+        })
+    }
+
+    fn judge(&self, node: &NodeRecord, save: &Save) -> std::result::Result<(), String> {
+        if save.author.node != node.id {
+            return Err("it was not made on this node".into());
+        }
+        if save.records.len() > MAX_RECORDS {
+            return Err(format!("it writes more than {MAX_RECORDS} records"));
+        }
+        (self.permits)(save)
+    }
+
+    /// Takes notice that a node was heard of.
+    fn noted(&self, node: NodeId, change: impl FnOnce(&mut Contact)) {
+        let now = self.world.now();
+        if let Some(contact) = self.contacts.lock().expect(POISON).get_mut(&node) {
+            contact.at = now;
+            change(contact);
+        }
+    }
+
+    pub async fn pull(&self, node: &NodeRecord, pull: &Pull) -> Result<Pulled> {
+        if !node.scope.contains(&pull.partition) {
+            return Err(HubError::OutOfScope(pull.partition.clone()));
+        }
+        if pull.epoch != self.identity.epoch {
+            return Err(HubError::ForeignEpoch);
+        }
+        let max_bytes = pull.max_bytes.clamp(1, self.limits.pull_bytes);
+        let changes = self.store.changes(&pull.partition, pull.base, pull.after, max_bytes).await?;
+        self.noted(node.id, |contact| {
+            contact.reached.insert(pull.partition.0.clone(), pull.base);
+        });
+        Ok(Pulled {
+            partition: pull.partition.clone(),
+            epoch: self.identity.epoch,
+            dictionary: changes.dictionary,
+            rows: changes.rows,
+            moved: changes.moved,
+            next: changes.next,
+            head: changes.head,
+            digest: changes.digest,
+        })
+    }
+
+    /// Hints for a node about what has a number above `since`.
+    pub async fn listen(&self, node: &NodeRecord, since: u64) -> Result<Listener> {
+        self.noted(node.id, |_| {});
+        let listener =
+            Listener::new(self.store.clone(), node.clone(), self.identity.epoch, since, self.closing.subscribe());
+        Ok(listener.await?)
+    }
+
+    async fn known(&self) -> std::result::Result<Vec<KnownNode>, StoreError> {
+        let states = self.store.partitions().await?;
+        let mut known: Vec<KnownNode> = enrolment::nodes(&*self.store)
+            .await?
+            .into_iter()
+            .map(|node| {
+                let contact = self.contacts.lock().expect(POISON).get(&node.id).cloned();
+                let behind = contact.as_ref().map(|contact| {
+                    let scope = states.iter().filter(|state| node.scope.contains(&state.partition));
+                    scope.map(|state| newer(state, contact.reached.get(&state.partition.0).copied().unwrap_or(0))).sum()
+                });
+                let waiting = contact.as_ref().map(|contact| contact.waiting);
+                KnownNode {
+                    id: node.id,
+                    name: node.name,
+                    scope: node.scope.to_json(),
+                    enrolled_at: node.enrolled_at,
+                    last_contact: contact.as_ref().map(|contact| contact.at),
+                    revoked: node.revoked_at.is_some(),
+                    in_step: contact.is_some_and(|contact| contact.in_step) && behind == Some(0) && waiting == Some(0),
+                    behind,
+                    waiting,
+                }
+            })
+            .collect();
+        known.sort_by(|a, b| (a.revoked, &a.name, a.id).cmp(&(b.revoked, &b.name, b.id)));
+        Ok(known)
+    }
+}
+
+fn head(state: &PartitionState, reached: u64) -> Head {
+    Head { id: state.partition.clone(), head: state.head, digest: state.digest, newer: newer(state, reached) }
+}
+
+/// At most so many records are newer than a number: exact for a reader in step and for a first copy.
+fn newer(state: &PartitionState, reached: u64) -> u64 {
+    let numbers = state.head.saturating_sub(reached);
+    if reached == 0 { state.records.min(numbers) } else { numbers.min(state.records.max(1)) }
+}
+
+#[async_trait]
+impl Nodes for Hub {
+    async fn invite(&self, name: &str, scope: Value) -> std::result::Result<String, NodeError> {
+        let scope = Scope::from_json(&scope)
+            .map_err(|err| NodeError::Invalid(vec![FieldError::new("/scope", "scope", err.to_string())]))?;
+        let token = enrolment::invite(&*self.store, name, scope, self.world.now(), self.world.random()).await?;
+        Ok(token)
+    }
+
+    async fn list(&self) -> std::result::Result<Vec<KnownNode>, NodeError> {
+        Ok(self.known().await?)
+    }
+
+    async fn revoke(&self, id: NodeId) -> std::result::Result<(), NodeError> {
+        let found = enrolment::revoke(&*self.store, id, self.world.now()).await?;
+        if found { Ok(()) } else { Err(NodeError::NotFound("node")) }
+    }
+}

@@ -1,0 +1,422 @@
+//! The running link of an edge: lets the session decide, carries it out, and listens for what happens meanwhile.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::carry::Carrier;
+use super::clock::Offset;
+use super::transport::{LiveEvent, Switch, Transport};
+use crate::domain::session::{Event, Session, Status, Step};
+use crate::node::{self, Identity, LinkStatus, NodeRole, World};
+use crate::store::{LocalChange, Notice, Request, Store, StoreError};
+
+const KIND: &str = "link";
+const PAUSED: &str = "paused";
+
+pub struct LinkSettings {
+    pub store: Arc<dyn Store>,
+    /// Of an edge; [`NodeRole::Edge`] says where its hub is.
+    pub identity: Identity,
+    pub transport: Arc<dyn Transport>,
+    /// This device's own clock, not corrected.
+    pub world: Arc<dyn World>,
+    pub offset: Arc<Offset>,
+    /// The one that the transport obeys: restoring it wakes the link.
+    pub switch: Switch,
+}
+
+/// Runs until it is dropped or stopped.
+pub struct Link {
+    status: watch::Receiver<LinkStatus>,
+    control: mpsc::UnboundedSender<Control>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Control {
+    Pause,
+    Resume,
+    Now,
+    Stop,
+}
+
+impl Link {
+    /// Starts it in the background; paused, if it was when the node stopped.
+    pub async fn start(settings: LinkSettings) -> Result<Arc<Self>, StoreError> {
+        let LinkSettings { store, identity, transport, world, offset, switch } = settings;
+        let paused = store.local(KIND, PAUSED).await? == Some(Value::Bool(true));
+        let (url, hub_name) = match &identity.role {
+            NodeRole::Edge(upstream) => (upstream.url.clone(), upstream.name.clone()),
+            NodeRole::Hub => (String::new(), String::new()),
+        };
+        let (control, commands) = mpsc::unbounded_channel();
+        let (heard, hints) = mpsc::channel(256);
+        let started = Instant::now();
+        let mut session = Session::new(0);
+        if paused {
+            session.handle(Event::Pause, 0, 0);
+        }
+        let shown = Shown { url, hub_name, world: world.clone(), offset: offset.clone(), began: None };
+        let mut runner = Runner {
+            notices: store.notices(),
+            carrier: Carrier { store, transport, identity, world, offset },
+            session,
+            started,
+            commands,
+            hints,
+            heard,
+            live: None,
+            generation: 0,
+            cuts: switch.watch(),
+            shown,
+            status: watch::Sender::new(blank()),
+        };
+        let status = runner.status.subscribe();
+        runner.publish();
+        let task = tokio::spawn(async move { runner.run().await });
+        Ok(Arc::new(Self { status, control, task: Mutex::new(Some(task)) }))
+    }
+
+    /// Ends it, and returns when nothing of it writes any more.
+    pub async fn stop(&self) {
+        let _ = self.control.send(Control::Stop);
+        let task = self.task.lock().expect("no holder of this lock panics").take();
+        if let Some(task) = task {
+            // a task that panicked has stopped, too
+            let _ = task.await;
+        }
+    }
+}
+
+impl node::Link for Link {
+    fn status(&self) -> LinkStatus {
+        self.status.borrow().clone()
+    }
+
+    fn watch(&self) -> watch::Receiver<LinkStatus> {
+        self.status.clone()
+    }
+
+    // a link that stopped has nothing to be told
+    fn sync_now(&self) {
+        let _ = self.control.send(Control::Now);
+    }
+
+    fn pause(&self) {
+        let _ = self.control.send(Control::Pause);
+    }
+
+    fn resume(&self) {
+        let _ = self.control.send(Control::Resume);
+    }
+}
+
+struct Runner {
+    carrier: Carrier,
+    session: Session,
+    started: Instant,
+    commands: mpsc::UnboundedReceiver<Control>,
+    notices: broadcast::Receiver<Arc<Vec<Notice>>>,
+    hints: mpsc::Receiver<(u64, Live)>,
+    heard: mpsc::Sender<(u64, Live)>,
+    live: Option<JoinHandle<()>>,
+    /// Which listener's words count; those of one that was given up do not.
+    generation: u64,
+    cuts: watch::Receiver<bool>,
+    shown: Shown,
+    status: watch::Sender<LinkStatus>,
+}
+
+enum Live {
+    Event(LiveEvent),
+    Ended,
+}
+
+/// Something to react to.
+enum Woken {
+    Command(Option<Control>),
+    Saved,
+    Live(u64, Live),
+    Switched,
+    Time,
+}
+
+impl Runner {
+    async fn run(&mut self) {
+        self.count_waiting().await;
+        loop {
+            if self.take_news().await {
+                break;
+            }
+            self.listen();
+            self.publish();
+            let step = self.session.next(self.now());
+            let goes_on = match step {
+                Step::Wait { until } => {
+                    let woken = self.wait(until).await;
+                    self.react(woken).await
+                }
+                step => self.carry_out(step).await,
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        if let Some(live) = self.live.take() {
+            live.abort();
+        }
+    }
+
+    /// Milliseconds since this link was started.
+    fn now(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn handle(&mut self, event: Event) {
+        let (now, random) = (self.now(), self.carrier.world.random() as u64);
+        self.session.handle(event, now, random);
+    }
+
+    /// How many saves wait to be sent.
+    async fn count_waiting(&mut self) {
+        // a store that cannot be read now tells the next step the same
+        if let Ok(waiting) = self.carrier.store.waiting().await {
+            self.handle(Event::Waiting(waiting));
+        }
+    }
+
+    /// Takes in all that happened while something was carried out. True: it is time to stop.
+    async fn take_news(&mut self) -> bool {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => {
+                    if !self.react(Woken::Command(Some(command))).await {
+                        return true;
+                    }
+                }
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => return true,
+            }
+        }
+        let mut saved = false;
+        loop {
+            match self.notices.try_recv() {
+                Ok(batch) => saved |= self.is_ours(&batch),
+                Err(TryRecvError::Lagged(_)) => saved = true,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        if saved {
+            self.count_waiting().await;
+        }
+        while let Ok((generation, live)) = self.hints.try_recv() {
+            self.hear(generation, live);
+        }
+        if self.cuts.has_changed().unwrap_or(false) {
+            self.switched();
+        }
+        false
+    }
+
+    fn is_ours(&self, batch: &[Notice]) -> bool {
+        batch.iter().any(|notice| notice.node == self.carrier.identity.node)
+    }
+
+    async fn wait(&mut self, until: Option<i64>) -> Woken {
+        let until = until.map(|until| self.started + Duration::from_millis(until.max(0).unsigned_abs()));
+        let time = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        let node = self.carrier.identity.node;
+        let saved = async {
+            loop {
+                match self.notices.recv().await {
+                    Ok(batch) if !batch.iter().any(|notice| notice.node == node) => {}
+                    Ok(_) | Err(RecvError::Lagged(_)) => return,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => Woken::Command(command),
+            () = saved => Woken::Saved,
+            Some((generation, live)) = self.hints.recv() => Woken::Live(generation, live),
+            Ok(()) = self.cuts.changed() => Woken::Switched,
+            () = time => Woken::Time,
+        }
+    }
+
+    /// False: it is time to stop.
+    async fn react(&mut self, woken: Woken) -> bool {
+        match woken {
+            Woken::Command(None | Some(Control::Stop)) => return false,
+            Woken::Command(Some(Control::Pause)) => {
+                self.keep_paused(true).await;
+                self.handle(Event::Pause);
+            }
+            Woken::Command(Some(Control::Resume)) => {
+                self.keep_paused(false).await;
+                self.handle(Event::Resume);
+            }
+            Woken::Command(Some(Control::Now)) => self.handle(Event::Now),
+            Woken::Saved => self.count_waiting().await,
+            Woken::Live(generation, live) => self.hear(generation, live),
+            Woken::Switched => self.switched(),
+            Woken::Time => {}
+        }
+        true
+    }
+
+    fn switched(&mut self) {
+        if *self.cuts.borrow_and_update() {
+            self.handle(Event::Now);
+        }
+    }
+
+    fn hear(&mut self, generation: u64, live: Live) {
+        if generation != self.generation {
+            return;
+        }
+        match live {
+            Live::Event(LiveEvent::Up) => self.handle(Event::LiveUp),
+            Live::Event(LiveEvent::Hint(hint)) => self.handle(Event::Heard(hint)),
+            Live::Ended => {
+                self.live = None;
+                self.handle(Event::LiveDown);
+            }
+        }
+    }
+
+    async fn keep_paused(&self, paused: bool) {
+        let change = LocalChange { kind: KIND, key: PAUSED.into(), value: Some(paused.into()), expect: None };
+        if let Err(err) = self.carrier.store.write(Request::Local(vec![change])).await {
+            tracing::warn!("that the link is paused is not kept over a restart: {err}");
+        }
+    }
+
+    /// Carries out one step, unless somebody pauses or stops the link meanwhile. False: it is time to stop.
+    async fn carry_out(&mut self, step: Step) -> bool {
+        let in_step = self.session.is_in_step();
+        let mut hurry = false;
+        let interrupted = {
+            let carried = self.carrier.carry_out(step, in_step);
+            tokio::pin!(carried);
+            loop {
+                tokio::select! {
+                    biased;
+                    command = self.commands.recv() => match command {
+                        Some(Control::Now | Control::Resume) => hurry = true,
+                        command => break Err(command),
+                    },
+                    event = &mut carried => break Ok(event),
+                }
+            }
+        };
+        match interrupted {
+            Ok(event) => {
+                event.into_iter().chain(hurry.then_some(Event::Now)).for_each(|event| self.handle(event));
+                true
+            }
+            Err(command) => self.react(Woken::Command(command)).await,
+        }
+    }
+
+    /// Starts or ends listening, as the session wants it.
+    fn listen(&mut self) {
+        match (self.session.listens(self.now()), &self.live) {
+            (Some(since), None) => {
+                self.generation += 1;
+                let (generation, heard) = (self.generation, self.heard.clone());
+                let transport = self.carrier.transport.clone();
+                self.live = Some(tokio::spawn(async move {
+                    let (events, mut received) = mpsc::channel(64);
+                    let forward = async {
+                        while let Some(event) = received.recv().await {
+                            if heard.send((generation, Live::Event(event))).await.is_err() {
+                                break;
+                            }
+                        }
+                    };
+                    let (failure, ()) = tokio::join!(transport.live(since, events), forward);
+                    tracing::debug!("listening ended: {failure}");
+                    // the link is gone with its receiver
+                    let _ = heard.send((generation, Live::Ended)).await;
+                }));
+            }
+            (None, Some(live)) => {
+                live.abort();
+                self.live = None;
+                self.generation += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn publish(&mut self) {
+        let status = self.shown.of(self.session.status(), self.now());
+        self.status.send_if_modified(|shown| {
+            let changed = *shown != status;
+            *shown = status;
+            changed
+        });
+    }
+}
+
+/// Turns the session's status into what people see.
+struct Shown {
+    url: String,
+    hub_name: String,
+    world: Arc<dyn World>,
+    offset: Arc<Offset>,
+    /// The moment of the session's zero.
+    began: Option<i64>,
+}
+
+impl Shown {
+    fn of(&mut self, status: Status, now: i64) -> LinkStatus {
+        let began = self.world.now().saturating_add(self.offset.millis()) - now;
+        // the clock was set, or corrected
+        if self.began.is_none_or(|known| known.abs_diff(began) > 1_000) {
+            self.began = Some(began);
+        }
+        let began = self.began.unwrap_or(began);
+        LinkStatus {
+            url: self.url.clone(),
+            hub_name: self.hub_name.clone(),
+            state: status.state,
+            since: began + status.since,
+            last_contact: status.last_contact.map(|at| began + at),
+            reason: Some(status.reason),
+            next_try: status.next_try.map(|at| began + at),
+            pending_out: status.pending_out,
+            pending_in: status.pending_in,
+            in_step: status.state == node::LinkState::InStep,
+            clock_ahead: self.offset.known().map(|offset| -offset),
+        }
+    }
+}
+
+fn blank() -> LinkStatus {
+    LinkStatus {
+        url: String::new(),
+        hub_name: String::new(),
+        state: node::LinkState::Behind,
+        since: 0,
+        last_contact: None,
+        reason: None,
+        next_try: None,
+        pending_out: 0,
+        pending_in: 0,
+        in_step: false,
+        clock_ahead: None,
+    }
+}

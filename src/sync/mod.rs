@@ -1,0 +1,27 @@
+//! Carries what nodes have to tell each other: the protocol of `docs/sync-protocol.md` over HTTP.
+//!
+//! What is sent when is decided in [`domain::session`](crate::domain::session), what a save or a page does is decided in
+//! the store. Here are the sockets, the waits and the retries between the two: [`Link`] runs an edge's side, [`Hub`]
+//! answers, [`http`] puts it on the network. Nothing here judges what people wrote.
+
+mod carry;
+mod clock;
+mod enrolment;
+mod http_transport;
+mod hub;
+mod link;
+mod listener;
+mod sse;
+mod transport;
+
+pub mod http;
+pub mod wire;
+
+pub use carry::{Carrier, SetAside, set_aside};
+pub use clock::{Corrected, Offset};
+pub use enrolment::{EnrolError, NodeRecord, enrol, invite, nodes, revoke};
+pub use http_transport::HttpTransport;
+pub use hub::{Hub, HubError, Permits};
+pub use link::{Link, LinkSettings};
+pub use listener::Listener;
+pub use transport::{LiveEvent, Switch, Transport};

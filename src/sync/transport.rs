@@ -1,0 +1,56 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, watch};
+
+use crate::domain::protocol::{Failure, Hello, Hint, Pull, Pulled, Push, Pushed, Welcome};
+
+/// Brings messages to the hub and its answers back. A failure says nothing about whether the hub did what it was asked.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    async fn hello(&self, hello: &Hello) -> Result<Welcome, Failure>;
+    async fn push(&self, push: &Push) -> Result<Pushed, Failure>;
+    async fn pull(&self, pull: &Pull) -> Result<Pulled, Failure>;
+    /// Listens for hints about numbers above `since` and hands them on, until it fails.
+    async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LiveEvent {
+    /// The hub is heard.
+    Up,
+    Hint(Hint),
+}
+
+/// Cuts and restores a link, as if the network went and came back. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Switch(Arc<watch::Sender<bool>>);
+
+impl Default for Switch {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(true)))
+    }
+}
+
+impl Switch {
+    pub fn is_up(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    pub fn set(&self, up: bool) {
+        self.0.send_if_modified(|now| std::mem::replace(now, up) != up);
+    }
+
+    /// Sees each change from now on.
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+
+    /// Returns as soon as the link is cut; at once if it is.
+    pub async fn cut(&self) -> Failure {
+        let mut up = self.0.subscribe();
+        // the sender lives as long as this switch
+        let _ = up.wait_for(|up| !up).await;
+        Failure::Unreachable("the link is cut".into())
+    }
+}

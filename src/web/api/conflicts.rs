@@ -1,0 +1,72 @@
+//! Values that lost a merge.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::caller::Caller;
+use super::write::Who;
+use super::{Problem, query, record_id, records, segment, time};
+use crate::node::{Conflict, NodeError, Side};
+use crate::web::App;
+
+const STATES: [&str; 4] = ["open", "restored", "dismissed", "seen"];
+
+/// `GET /conflicts`
+pub async fn list(req: HttpRequest, app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let (mut state, mut limit) = (None, 50);
+    for (name, value) in query::only(req.query_string(), &["state", "limit"])? {
+        let wrong = |why: String| Problem::bad(format!("{name}: {why}"));
+        match name.as_str() {
+            "limit" => limit = query::limit(&value).map_err(wrong)?,
+            _ if value == "all" => state = None,
+            _ if STATES.contains(&value.as_str()) => state = Some(value),
+            _ => return Err(wrong(format!("“{value}” is none of {} and all.", STATES.join(", ")))),
+        }
+    }
+    let found = app.node.conflicts(&caller.actor, state.as_deref(), limit).await?;
+    let who = Who::everywhere(&app).await;
+    Ok(super::json(&query::page(found.iter().map(|conflict| shown(conflict, &who)).collect(), None)))
+}
+
+/// `POST /conflicts/{id}/restore`: the record with the lost value in it again.
+pub async fn restore(req: HttpRequest, app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let held = app.node.restore_conflict(&caller.actor, named(&req)?).await?;
+    records::answer(&app, &held).await
+}
+
+/// `POST /conflicts/{id}/dismiss`
+pub async fn dismiss(req: HttpRequest, app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let id = named(&req)?;
+    app.node.dismiss_conflict(&caller.actor, id).await?;
+    Ok(super::json(&json!({ "id": id, "state": "dismissed" })))
+}
+
+fn named(req: &HttpRequest) -> Result<Uuid, Problem> {
+    Ok(record_id(segment(req, "id")).ok_or(NodeError::NotFound("lost value"))?)
+}
+
+fn shown(conflict: &Conflict, who: &Who) -> Value {
+    json!({
+        "id": conflict.id,
+        "type": conflict.type_name,
+        "record": conflict.record,
+        "pointer": conflict.pointer,
+        "state": conflict.state.as_str(),
+        "kept": side(&conflict.kept, who),
+        "lost": side(&conflict.lost, who),
+    })
+}
+
+/// A place that was cleared has no member `value`: `null` is a value.
+fn side(side: &Side, who: &Who) -> Value {
+    let mut said = json!({});
+    if let Some(value) = &side.value {
+        said["value"] = value.clone();
+    }
+    said["at"] = json!(time::text(side.at));
+    said["by"] = who.person(side.by);
+    said["node"] = who.node(side.node);
+    said
+}

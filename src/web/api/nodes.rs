@@ -1,0 +1,150 @@
+//! The nodes below a hub: invited, listed, withdrawn. And the link of an edge to its hub.
+
+use std::sync::Arc;
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+use super::caller::Caller;
+use super::write::Who;
+use super::{Problem, body, query, segment, time};
+use crate::domain::ids::NodeId;
+use crate::domain::people::Operation;
+use crate::node::{KnownNode, Link, NodeError, NodeRole, Nodes};
+use crate::web::App;
+
+/// `GET /nodes`
+pub async fn list(app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.may(Operation::Administer)?;
+    let known = nodes(&app)?.list().await?;
+    Ok(super::json(&query::page(known.iter().map(shown).collect(), None)))
+}
+
+/// `POST /nodes/invitations`
+pub async fn invite(
+    req: HttpRequest,
+    app: Data<App>,
+    caller: Caller,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Operation::Administer)?;
+    let nodes = nodes(&app)?;
+    let (mut name, mut scope) = (String::new(), json!("all"));
+    for (member, value) in body::json_object(&req, payload).await? {
+        match (member.as_str(), value) {
+            ("name", Value::String(text)) if text.chars().count() <= 100 => name = text.trim().to_owned(),
+            ("name", _) => return Err(Problem::member("/name", "type", "A name is a text of at most 100 characters.")),
+            ("scope", value) => {
+                check_scope(&value)?;
+                scope = value;
+            }
+            _ => return Err(super::unknown_member(&member, "name and scope")),
+        }
+    }
+    let token = nodes.invite(&name, scope.clone()).await?;
+    Ok(HttpResponse::Created()
+        .insert_header(super::NO_STORE)
+        .json(json!({ "token": token, "name": name, "scope": scope })))
+}
+
+/// `"all"`, or per type `true` or the values of its scope field.
+fn check_scope(scope: &Value) -> Result<(), Problem> {
+    let example = "for example \"all\" or {\"work-order\": [\"platform-7\"], \"inspection\": true}";
+    let good = match scope {
+        Value::String(word) => word == "all",
+        Value::Object(types) => types.values().all(|part| matches!(part, Value::Bool(true) | Value::Array(_))),
+        _ => false,
+    };
+    let message = format!("A scope is \"all\", or says true or a list of values for each type, {example}.");
+    if good { Ok(()) } else { Err(Problem::member("/scope", "type", message)) }
+}
+
+/// `DELETE /nodes/{id}`
+pub async fn revoke(req: HttpRequest, app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.may(Operation::Administer)?;
+    let nodes = nodes(&app)?;
+    let missing = || NodeError::NotFound("node");
+    let id: NodeId = segment(&req, "id").parse().map_err(|_| missing())?;
+    nodes.revoke(id).await?;
+    let known = nodes.list().await?;
+    Ok(super::json(&shown(known.iter().find(|known| known.id == id).ok_or_else(missing)?)))
+}
+
+fn nodes(app: &App) -> Result<&Arc<dyn Nodes>, Problem> {
+    app.nodes.as_ref().ok_or_else(|| Problem::conflict("This node is an edge; nodes are let in by the hub."))
+}
+
+fn shown(known: &KnownNode) -> Value {
+    json!({
+        "id": known.id,
+        "name": known.name,
+        "scope": known.scope,
+        "enrolled_at": time::text(known.enrolled_at),
+        "last_contact": known.last_contact.map(time::text),
+        "revoked": known.revoked,
+        "behind": known.behind,
+        "waiting": known.waiting,
+        "in_step": known.in_step,
+    })
+}
+
+/// `GET /sync`
+pub async fn link(app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.may(Operation::See)?;
+    status(&app).await
+}
+
+/// `POST /sync/now`
+pub async fn sync_now(app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
+    ask(&app, &caller, |link| link.sync_now()).await
+}
+
+/// `POST /sync/pause`
+pub async fn pause(app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
+    ask(&app, &caller, |link| link.pause()).await
+}
+
+/// `POST /sync/resume`
+pub async fn resume(app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
+    ask(&app, &caller, |link| link.resume()).await
+}
+
+async fn ask(app: &App, caller: &Caller, act: impl Fn(&dyn Link)) -> Result<HttpResponse, Problem> {
+    caller.may(Operation::Link)?;
+    let link = app.link.as_ref().ok_or_else(|| Problem::conflict("This node is the hub; it has no link upwards."))?;
+    act(&**link);
+    status(app).await
+}
+
+async fn status(app: &App) -> Result<HttpResponse, Problem> {
+    let node = &app.node;
+    let role = match node.identity().role {
+        NodeRole::Hub => "hub",
+        NodeRole::Edge(_) => "edge",
+    };
+    let own = Who::here(node).node(node.identity().node);
+    let Some(link) = &app.link else {
+        return Ok(super::json(&json!({
+            "role": role, "node": own, "upstream": null, "pending_out": 0, "pending_in": 0, "in_step": true,
+        })));
+    };
+    let status = link.status();
+    Ok(super::json(&json!({
+        "role": role,
+        "node": own,
+        "upstream": {
+            "url": status.url,
+            "name": status.hub_name,
+            "state": status.state,
+            "since": time::text(status.since),
+            "last_contact": status.last_contact.map(time::text),
+            "reason": status.reason,
+            "next_try": status.next_try.map(time::text),
+        },
+        "pending_out": status.pending_out,
+        "pending_in": status.pending_in,
+        "in_step": status.in_step,
+        "clock_ahead_ms": status.clock_ahead,
+    })))
+}

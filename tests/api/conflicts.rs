@@ -1,0 +1,101 @@
+//! Values that lost a merge.
+
+use outpost::domain::clock::Hlc;
+use outpost::domain::ids::{Incarnation, NodeId, SaveId, TypeName};
+use outpost::domain::path::Path;
+use outpost::domain::record::{Act, Change, Content};
+use outpost::domain::save::{Save, SavedRecord};
+use outpost::domain::stamp::Author;
+use outpost::store::{Outcome, Request, Verdict};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{BEGIN, Hub, start_hub};
+
+/// A record whose title was written here and, by somebody who had not seen that, on an edge a second later.
+async fn disputed() -> (Hub, String) {
+    let hub = start_hub().await;
+    hub.sample("work-order").await;
+    let record = hub.make("work-order", json!({ "title": "Seal" })).await;
+    let id = Uuid::parse_str(record.rsplit('/').next().expect("an id")).expect("a UUID");
+    let type_name = TypeName::custom("work-order").expect("a name");
+    let held = hub.node().store().record(&type_name, id).await.expect("read").expect("there");
+    let title = Path::root().property("title");
+    let elsewhere = Save {
+        id: SaveId(7),
+        author: Author { node: NodeId(0xed9e), incarnation: Incarnation(1), person: Uuid::from_u128(9) },
+        records: vec![SavedRecord {
+            type_name,
+            id,
+            revision: held.state.revision(),
+            time: Hlc::at(BEGIN + 2000),
+            changes: vec![Change {
+                replaces: held.state.cover(&title),
+                path: title,
+                act: Act::Set(Content::json(json!("Seal on deck 2"))),
+            }],
+        }],
+    };
+    hub.hands.advance(1000);
+    hub.merge(&record, &json!({ "title": "Both seals" })).await.expect(200);
+    hub.hands.advance(2000);
+    let request = Request::Receive { saves: vec![elsewhere], now: BEGIN + 3000 };
+    let outcome = hub.node().store().write(request).await.expect("received");
+    assert_eq!(outcome, Outcome::Received(vec![Verdict::Accepted]));
+    (hub, record)
+}
+
+async fn open(hub: &Hub) -> Vec<Value> {
+    hub.get("/conflicts?state=open").await.expect(200)["items"].as_array().expect("items").clone()
+}
+
+#[actix_web::test]
+async fn what_lost_is_listed_beside_what_was_kept() {
+    let (hub, record) = disputed().await;
+    let listed = open(&hub).await;
+    assert_eq!(listed.len(), 1);
+    let conflict = &listed[0];
+    assert!(record.ends_with(conflict["record"].as_str().expect("an id")));
+    assert_eq!((&conflict["type"], &conflict["pointer"]), (&json!("work-order"), &json!("/title")));
+    assert_eq!(conflict["kept"]["value"], "Seal on deck 2");
+    assert_eq!(conflict["kept"]["at"], "2026-11-03T09:00:02.000Z");
+    assert_eq!(conflict["kept"]["node"]["id"], "000000000000ed9e");
+    assert_eq!(conflict["lost"]["value"], "Both seals");
+    assert_eq!(conflict["lost"]["at"], "2026-11-03T09:00:01.000Z");
+    assert_eq!(conflict["lost"]["node"]["name"], "Hub");
+    assert_eq!(hub.get("/conflicts?state=restored").await.expect(200)["items"], json!([]));
+}
+
+#[actix_web::test]
+async fn one_request_brings_a_lost_value_back_and_closes_it() {
+    let (hub, record) = disputed().await;
+    let address = format!("/conflicts/{}/restore", open(&hub).await[0]["id"].as_str().expect("an id"));
+    let restored = hub.post(&address, &json!({})).await.expect(200);
+    assert_eq!(restored["data"]["title"], "Both seals");
+    assert_eq!(hub.get(&record).await.expect(200), restored);
+    assert!(open(&hub).await.is_empty());
+    assert_eq!(hub.get("/conflicts").await.expect(200)["items"][0]["state"], "restored");
+    hub.post(&address, &json!({})).await.problem(409);
+}
+
+#[actix_web::test]
+async fn a_dismissed_value_is_kept_and_no_longer_open() {
+    let (hub, record) = disputed().await;
+    let id = open(&hub).await[0]["id"].clone();
+    let address = format!("/conflicts/{}/dismiss", id.as_str().expect("an id"));
+    assert_eq!(hub.post(&address, &json!({})).await.expect(200), json!({ "id": id, "state": "dismissed" }));
+    assert!(open(&hub).await.is_empty());
+    assert_eq!(hub.get("/conflicts?state=dismissed").await.expect(200)["items"][0]["lost"]["value"], "Both seals");
+    assert_eq!(hub.get(&record).await.expect(200)["data"]["title"], "Seal on deck 2");
+    hub.post(&address, &json!({})).await.problem(409);
+}
+
+#[actix_web::test]
+async fn a_wrong_question_about_lost_values_is_told_so() {
+    let hub = start_hub().await;
+    for query in ["state=closed", "limit=0", "status=open"] {
+        let problem = hub.get(&format!("/conflicts?{query}")).await.problem(400);
+        let name = query.split('=').next().expect("a name");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.starts_with(name)), "{problem}");
+    }
+}

@@ -1,0 +1,13 @@
+//! The API as programs see it: a node on a free port, spoken to over HTTP.
+
+mod bad_input;
+mod callers;
+mod conflicts;
+mod events;
+mod links;
+mod lists;
+mod operation;
+mod records;
+#[path = "../support/mod.rs"]
+mod support;
+mod types;

@@ -1,0 +1,368 @@
+//! A hub and edges for tests.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpResponse, HttpServer, web};
+use outpost::domain::feed::Cursor;
+use outpost::domain::ids::{Epoch, Partition, RecordId, SaveId, TypeName};
+use outpost::domain::path::Path;
+use outpost::domain::protocol::{Hint, Hints};
+use outpost::domain::record::{Act, Change, Content, Cover};
+use outpost::domain::save::Save;
+use outpost::domain::session::LinkState;
+use outpost::domain::stamp::Author;
+use outpost::node::{Identity, KnownNode, Link as _, NodeRole, Nodes, World};
+use outpost::store::{Expect, Judge, LocalRecord, LocalSave, Model, Options, Outcome, Request, Sqlite, Store};
+use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Switch};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn note() -> TypeName {
+    TypeName::custom("note").expect("a good name")
+}
+
+pub fn job() -> TypeName {
+    TypeName::custom("job").expect("a good name")
+}
+
+pub struct Fixed;
+
+impl Judge for Fixed {
+    fn partition(&self, type_name: &TypeName, document: &Value) -> Partition {
+        match type_name.as_str() {
+            TypeName::LOST => Partition(document["partition"].as_str().unwrap_or("_lost").to_owned()),
+            "job" => Partition::of_value(type_name, document.get("site")),
+            _ => Partition::of_type(type_name),
+        }
+    }
+
+    fn is_valid(&self, _: &TypeName, _: Option<outpost::domain::ids::RevisionId>, _: &Value) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// The real clock, and numbers that do not repeat.
+pub struct Real(AtomicU64);
+
+impl Real {
+    pub fn new(seed: u64) -> Arc<Self> {
+        let nanos =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+        Arc::new(Self(AtomicU64::new(nanos as u64 ^ seed << 56)))
+    }
+}
+
+impl World for Real {
+    fn now(&self) -> i64 {
+        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
+        time.as_millis() as i64
+    }
+
+    fn random(&self) -> u128 {
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        let hash = blake3::hash(&number.to_le_bytes());
+        u128::from_le_bytes(hash.as_bytes()[..16].try_into().expect("sixteen bytes"))
+    }
+}
+
+#[derive(Clone, Copy)]
+pub enum Kind {
+    Model,
+    Sqlite,
+}
+
+async fn store(kind: Kind) -> (Arc<dyn Store>, Option<tempfile::TempDir>) {
+    match kind {
+        Kind::Model => (Arc::new(Model::new(Arc::new(Fixed))), None),
+        Kind::Sqlite => {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let path = dir.path().join("outpost.db");
+            let store = Sqlite::open(&path, Arc::new(Fixed), Options::default()).await.expect("a new database");
+            (Arc::new(store), Some(dir))
+        }
+    }
+}
+
+pub type Key = (TypeName, RecordId);
+
+/// Somebody who works at a node.
+pub struct Person {
+    store: Arc<dyn Store>,
+    author: Author,
+    world: Arc<dyn World>,
+    is_edge: bool,
+}
+
+impl Person {
+    async fn save(&self, key: &Key, expect: Expect, change: Change) {
+        let record = LocalRecord { type_name: key.0.clone(), id: key.1, revision: None, expect, changes: vec![change] };
+        let save = LocalSave {
+            id: SaveId(self.world.random()),
+            author: self.author,
+            now: self.world.now(),
+            records: vec![record],
+            outbox: self.is_edge,
+        };
+        let outcome = self.store.write(Request::Save(save)).await.expect("the store works");
+        assert!(matches!(outcome, Outcome::Saved(_)), "{outcome:?}");
+    }
+
+    pub async fn create(&self, type_name: TypeName, document: Value) -> Key {
+        let key = (type_name, RecordId::from_u128(self.world.random()));
+        let act = Act::Set(Content::json(document));
+        self.save(&key, Expect::New, Change { path: Path::root(), act, replaces: Cover::nothing() }).await;
+        key
+    }
+
+    pub async fn set(&self, key: &Key, pointer: &str, value: Value) {
+        let held = self.store.record(&key.0, key.1).await.expect("the store works").expect("the record is here");
+        let path = Path::parse(pointer, |_| false).expect("a pointer");
+        let change = Change { replaces: held.state.cover(&path), path, act: Act::Set(Content::json(value)) };
+        self.save(key, Expect::Exists, change).await;
+    }
+
+    pub async fn value(&self, key: &Key, pointer: &str) -> Option<Value> {
+        let held = self.store.record(&key.0, key.1).await.expect("the store works")?;
+        held.document.value.pointer(pointer).cloned()
+    }
+
+    /// Waits until this value stands here.
+    pub async fn sees(&self, key: &Key, pointer: &str, value: Value) {
+        let began = Instant::now();
+        let mut notices = self.store.notices();
+        while self.value(key, pointer).await.as_ref() != Some(&value) {
+            assert!(began.elapsed() < PATIENCE, "{pointer} of {key:?} is {:?}", self.value(key, pointer).await);
+            let _ = tokio::time::timeout(Duration::from_millis(50), notices.recv()).await;
+        }
+    }
+
+    pub async fn is_gone(&self, key: &Key) {
+        let began = Instant::now();
+        while self.store.record(&key.0, key.1).await.expect("the store works").is_some() {
+            assert!(began.elapsed() < PATIENCE, "{key:?} is still here");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+pub struct HubNode {
+    pub hub: Arc<Hub>,
+    pub store: Arc<dyn Store>,
+    pub person: Person,
+    pub url: String,
+    identity: Identity,
+    world: Arc<Real>,
+    port: u16,
+    server: ServerHandle,
+    _dir: Option<tempfile::TempDir>,
+}
+
+async fn open(store: &Arc<dyn Store>, identity: &Identity, world: &Arc<Real>) -> Arc<Hub> {
+    let permits = |save: &Save| {
+        let forbidden = |change: &Change| match &change.act {
+            Act::Set(Content::Json(text)) => text.0["title"] == "forbidden",
+            _ => false,
+        };
+        if save.records.iter().flat_map(|record| &record.changes).any(forbidden) {
+            return Err("not permitted here".to_owned());
+        }
+        Ok(())
+    };
+    Hub::open(store.clone(), identity.clone(), world.clone(), Box::new(permits)).await.expect("the store works")
+}
+
+fn serve(hub: &Arc<Hub>, port: u16) -> (ServerHandle, u16) {
+    let hub = web::Data::from(hub.clone());
+    let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let server = HttpServer::new(move || App::new().app_data(hub.clone()).configure(outpost::sync::http::configure))
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(2)
+        .listen(listener)
+        .expect("a port")
+        .run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    (handle, port)
+}
+
+impl HubNode {
+    pub async fn start(kind: Kind) -> Self {
+        let (store, dir) = store(kind).await;
+        let world = Real::new(1);
+        let identity = Identity::hub(&*world, "Tern Bay hub");
+        let hub = open(&store, &identity, &world).await;
+        let (server, port) = serve(&hub, 0);
+        let author = Author { node: identity.node, incarnation: identity.incarnation, ..Author::default() };
+        let person = Person { store: store.clone(), author, world: world.clone(), is_edge: false };
+        let url = format!("http://127.0.0.1:{port}");
+        Self { hub, store, person, url, identity, world, port, server, _dir: dir }
+    }
+
+    pub async fn invite(&self, scope: Value) -> String {
+        self.hub.invite("platform 7", scope).await.expect("an invitation is made")
+    }
+
+    pub async fn pause_server(&mut self) {
+        self.hub.close();
+        self.server.stop(true).await;
+    }
+
+    pub async fn resume_server(&mut self) {
+        self.hub = open(&self.store, &self.identity, &self.world).await;
+        (self.server, _) = serve(&self.hub, self.port);
+    }
+
+    pub async fn restart_with(&mut self, epoch: Epoch) {
+        self.pause_server().await;
+        self.identity.epoch = epoch;
+        self.resume_server().await;
+    }
+
+    /// Waits until the one node of this hub is as it should be.
+    pub async fn until_it_knows(&self, is_so: impl Fn(&KnownNode) -> bool) {
+        let began = Instant::now();
+        loop {
+            let nodes = self.hub.list().await.expect("the store works");
+            if nodes.iter().any(&is_so) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{nodes:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn stop(&self) {
+        self.hub.close();
+        self.server.stop(true).await;
+        self.store.close().await;
+    }
+}
+
+pub struct EdgeNode {
+    pub link: Arc<Link>,
+    pub store: Arc<dyn Store>,
+    pub person: Person,
+    pub switch: Switch,
+    pub identity: Identity,
+    world: Arc<Real>,
+    offset: Arc<Offset>,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl EdgeNode {
+    pub async fn join(hub: &HubNode, kind: Kind, scope: Value) -> Self {
+        let token = hub.invite(scope).await;
+        let (store, dir) = store(kind).await;
+        let world = Real::new(2);
+        let identity =
+            outpost::sync::enrol(&*store, &*world, &format!("{}/", hub.url), &token, "named by its hub").await;
+        let identity = identity.expect("the hub lets it in");
+        assert_eq!(identity.name, "platform 7");
+        let offset = Offset::load(&*store).await.expect("the store works");
+        let switch = Switch::default();
+        let link = start(&store, &identity, &world, &offset, &switch).await;
+        let author = Author { node: identity.node, incarnation: identity.incarnation, ..Author::default() };
+        let corrected = Arc::new(Corrected::new(world.clone(), offset.clone()));
+        let person = Person { store: store.clone(), author, world: corrected, is_edge: true };
+        Self { link, store, person, switch, identity, world, offset, _dir: dir }
+    }
+
+    pub async fn restart(&mut self) {
+        self.link.stop().await;
+        self.link = start(&self.store, &self.identity, &self.world, &self.offset, &self.switch).await;
+    }
+
+    pub async fn until(&self, state: LinkState) {
+        let mut watch = self.link.watch();
+        let waited = tokio::time::timeout(PATIENCE, watch.wait_for(|status| status.state == state)).await;
+        assert!(waited.is_ok(), "{:?}", self.link.status());
+    }
+
+    pub async fn until_in_step(&self) {
+        self.until(LinkState::InStep).await;
+    }
+
+    pub async fn until_waiting(&self, saves: u64) {
+        let mut watch = self.link.watch();
+        let waited = tokio::time::timeout(PATIENCE, watch.wait_for(|status| status.pending_out == saves)).await;
+        assert!(waited.is_ok(), "{:?}", self.link.status());
+    }
+
+    pub async fn cursor(&self, partition: &Partition) -> Option<Cursor> {
+        let states = self.store.partitions().await.expect("the store works");
+        states.into_iter().find(|state| state.partition == *partition)?.cursor
+    }
+
+    pub fn credential(&self) -> &str {
+        match &self.identity.role {
+            NodeRole::Edge(upstream) => &upstream.credential,
+            NodeRole::Hub => panic!("it is an edge"),
+        }
+    }
+
+    pub async fn stop(&self) {
+        self.link.stop().await;
+        self.store.close().await;
+    }
+}
+
+async fn start(
+    store: &Arc<dyn Store>,
+    identity: &Identity,
+    world: &Arc<Real>,
+    offset: &Arc<Offset>,
+    switch: &Switch,
+) -> Arc<Link> {
+    let NodeRole::Edge(upstream) = &identity.role else { panic!("it is an edge") };
+    let transport = HttpTransport::new(&upstream.url, &upstream.credential, switch.clone()).expect("an address");
+    let settings = LinkSettings {
+        store: store.clone(),
+        identity: identity.clone(),
+        transport: Arc::new(transport),
+        world: world.clone(),
+        offset: offset.clone(),
+        switch: switch.clone(),
+    };
+    Link::start(settings).await.expect("the store works")
+}
+
+/// Something between edge and hub that passes answers on only when they are complete.
+pub struct BufferingProxy {
+    pub url: String,
+}
+
+impl BufferingProxy {
+    pub async fn start() -> Self {
+        async fn live(query: web::Query<std::collections::BTreeMap<String, u64>>) -> HttpResponse {
+            if !query.contains_key("wait") {
+                let silence = futures_util::stream::pending::<Result<web::Bytes, actix_web::Error>>();
+                return HttpResponse::Ok().content_type("text/event-stream").streaming(silence);
+            }
+            if query["since"] >= 5 {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+            }
+            let partition = Partition("note".into());
+            let hint = Hint { epoch: Epoch(1), partition, head: query["since"] + 1, records: 1 };
+            HttpResponse::Ok()
+                .content_type(outpost::sync::wire::MEDIA_TYPE)
+                .body(outpost::sync::wire::encode(&Hints { hints: vec![hint] }))
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let server = HttpServer::new(|| App::new().route("/sync/v1/live", web::get().to(live)))
+            .workers(1)
+            .disable_signals()
+            .listen(listener)
+            .expect("a port")
+            .run();
+        tokio::spawn(server);
+        Self { url: format!("http://127.0.0.1:{port}") }
+    }
+}
