@@ -26,4 +26,5 @@ pub use decode::{Context, Decoded, decode};
 pub use layout::Layout;
 pub use posted::{Action, Posted, Verb};
 pub use problems::Problem;
+pub use text::{is_date, is_time};
 pub use view::{Choice, Control, Fault, Form, Head, Input, Message, MessageTone, Node, Options, Row, Rows, Section};

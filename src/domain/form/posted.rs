@@ -36,20 +36,6 @@ impl Posted {
         Self { values }
     }
 
-    /// Reads the body of a post, `application/x-www-form-urlencoded`. Unlike what libraries do, text that is not UTF-8 is
-    /// refused and not replaced.
-    pub fn parse(body: &[u8]) -> Result<Self, FieldError> {
-        let mut pairs = Vec::new();
-        for pair in body.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = match pair.iter().position(|b| *b == b'=') {
-                Some(at) => (&pair[..at], &pair[at + 1..]),
-                None => (pair, &[][..]),
-            };
-            pairs.push((decoded(name)?, decoded(value)?));
-        }
-        Ok(Self::read(pairs))
-    }
-
     /// The first value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name)?.first().map(String::as_str)
@@ -98,46 +84,9 @@ impl Posted {
     }
 }
 
-fn decoded(text: &[u8]) -> Result<String, FieldError> {
-    let wrong =
-        || FieldError::new("", "encoding", "The form was sent in another encoding than UTF-8. Nothing was saved.");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.iter();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || rest.next().and_then(|b| (*b as char).to_digit(16));
-                let (high, low) = (digit().ok_or_else(wrong)?, digit().ok_or_else(wrong)?);
-                (high * 16 + low) as u8
-            }
-            byte => *byte,
-        });
-    }
-    String::from_utf8(bytes).map_err(|_| wrong())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_body_is_read_as_browsers_write_it() {
-        let posted =
-            Posted::parse(b"%2Fa=1+2%0D%0A&%2Ftags=e0&%2Ftags=e1&_base=x&%2Fempty=&%2Fbare&&").expect("a form");
-        assert_eq!(posted.get("/a"), Some("1 2\r\n"));
-        assert_eq!(posted.all("/tags"), ["e0", "e1"]);
-        assert_eq!((posted.get("/empty"), posted.get("/bare"), posted.get("/none")), (Some(""), Some(""), None));
-        assert_eq!(posted.names().collect::<Vec<_>>(), ["/a", "/bare", "/empty", "/tags"]);
-        assert_eq!(posted.base(), "x");
-    }
-
-    #[test]
-    fn a_wrong_encoding_is_refused_and_not_repaired() {
-        for body in [&b"/a=%FF"[..], b"/a=\xff", b"/a=%4", b"/a=%", b"/a=%zz", b"%C3=1", b"/a=%-1"] {
-            assert_eq!(Posted::parse(body).expect_err("a wrong encoding").keyword, "encoding");
-        }
-    }
 
     #[test]
     fn a_button_is_a_verb_and_a_place() {

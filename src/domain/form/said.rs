@@ -60,7 +60,8 @@ impl<'s> Said<'s> {
                 ("anyOf" | "oneOf", Value::Array(all)) => (numbered(&pointer, word, all), Holding::Sometimes),
                 ("if" | "then" | "else", one) => (vec![(format!("{pointer}/{word}"), one)], Holding::Sometimes),
                 ("dependentSchemas", Value::Object(named)) => {
-                    let part = |(name, below): (&String, &'s Value)| (format!("{pointer}/{word}/{}", escape(name)), below);
+                    let part =
+                        |(name, below): (&String, &'s Value)| (format!("{pointer}/{word}/{}", escape(name)), below);
                     (named.iter().map(part).collect(), Holding::Sometimes)
                 }
                 _ => continue,

@@ -194,7 +194,7 @@ fn number(text: &str) -> Option<Number> {
 }
 
 /// Whether a browser's date control can show it.
-pub(super) fn is_date(text: &str) -> bool {
+pub fn is_date(text: &str) -> bool {
     text.len() == 10 && jiff::civil::Date::from_str(text).is_ok_and(|date| date.to_string() == text && date.year() > 0)
 }
 
@@ -220,6 +220,11 @@ fn clock(text: &str) -> Option<String> {
         [hour, minute, second] if within(hour, 24) && within(minute, 60) && within(second, 60) => Some(text.to_owned()),
         _ => None,
     }
+}
+
+/// Whether a browser's time control can show it.
+pub fn is_time(text: &str) -> bool {
+    clock(text).is_some() && text.split_once('.').is_none_or(|(_, fraction)| fraction.len() <= 3)
 }
 
 /// Whether `Z` or `+01:00`.

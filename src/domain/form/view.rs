@@ -128,7 +128,6 @@ pub enum Input {
         unit: Option<String>,
         /// Where seconds are part of the value.
         step: Option<&'static str>,
-        autocomplete: bool,
     },
     Lines {
         text: String,
@@ -447,7 +446,6 @@ impl<'a> Builder<'a> {
             text: text(),
             unit: field.unit.clone(),
             step: None,
-            autocomplete: false,
         };
         match (drawn, &field.kind) {
             (Drawn::Json, _) | (Drawn::Own, Kind::Json) => {
@@ -463,7 +461,7 @@ impl<'a> Builder<'a> {
             (_, Kind::Date) => self.picker("date", text(), text::is_date, None),
             (_, Kind::Time) => {
                 let step = text().matches(':').count().gt(&1).then_some("any");
-                self.picker("time", text(), |text| text.len() <= 12 && text.contains(':'), step)
+                self.picker("time", text(), text::is_time, step)
             }
             (_, Kind::Moment) => {
                 let shown = Moment::shown(value, self.context.zone);
@@ -494,7 +492,7 @@ impl<'a> Builder<'a> {
     /// A browser's date or time control; where it could not show what was typed, a line of text.
     fn picker(&self, kind: &'static str, text: String, fits: fn(&str) -> bool, step: Option<&'static str>) -> Input {
         let kind = if text.is_empty() || fits(&text) { kind } else { "text" };
-        Input::Line { kind, inputmode: None, text, unit: None, step, autocomplete: false }
+        Input::Line { kind, inputmode: None, text, unit: None, step }
     }
 
     fn options(&mut self, field: &Field, value: Option<&Value>) -> Input {
