@@ -16,8 +16,6 @@ mod posted;
 mod problems;
 mod rows;
 mod said;
-#[cfg(test)]
-mod tests;
 mod text;
 mod view;
 

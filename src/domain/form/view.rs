@@ -637,7 +637,7 @@ impl<'a> Builder<'a> {
     ) -> Row {
         let words = summary.unwrap_or_else(|| label.to_owned());
         Row {
-            id: id(&self.name),
+            id: format!("{}-row", id(&self.name)),
             name: self.name.clone(),
             title: format!("{}. {words}", number + 1),
             called: format!("{} {words}", number + 1),

@@ -252,10 +252,11 @@ fn items(document: &Document, nodes: &[NodeId]) -> Vec<NodeId> {
 }
 
 /// The listed values with the titles they are given, null apart: of `enum`, or of `oneOf`/`anyOf` branches that are each one
-/// constant; of all of them `most`. A list beside something free, as in "one of these or any text", lists nothing.
+/// constant; of all of them `most`. A list beside something free, as in "one of these or any text", lists nothing. What a
+/// condition lists for a field that is described elsewhere is a rule, not its choices.
 fn listed<'a>(document: &Document<'a>, facets: &Facets, most: usize) -> Vec<(&'a Value, Option<&'a str>)> {
-    let certain = facets.certain.iter().chain(&facets.conditional);
-    certain.map(|&id| listed_by(document, id, most)).find(|found| !found.is_empty()).unwrap_or_default()
+    let lead = if facets.certain.is_empty() { &facets.conditional } else { &facets.certain };
+    lead.iter().map(|&id| listed_by(document, id, most)).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 fn listed_by<'a>(document: &Document<'a>, id: NodeId, most: usize) -> Vec<(&'a Value, Option<&'a str>)> {
