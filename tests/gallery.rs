@@ -7,12 +7,18 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 
+use std::sync::Arc;
+
 use askama::Template;
 use jiff::tz::{Offset, TimeZone};
+use outpost::domain::form::{Action, Base, Context, Form, Layout, Posted, Verb, decode};
+use outpost::domain::ids::{RecordId, RevisionId, SaveId, TypeName};
+use outpost::domain::schema::Schema;
 use outpost::views::attention::{AttentionPage, Edited, Invalid, Lost, Settled};
 use outpost::views::confirm::ConfirmPage;
 use outpost::views::demo::{DemoNode, DemoPage};
 use outpost::views::error::ErrorPage;
+use outpost::views::form::FormView;
 use outpost::views::frame::{DemoLink, Frame, Here, LinkState, LinkStatus, Look, May, RailType};
 use outpost::views::home::{HomePage, Tile};
 use outpost::views::nodes::{Fresh, Invitation, Node, NodesPage};
@@ -729,6 +735,56 @@ fn api_docs() -> outpost::views::api_docs::ApiDocs {
 }
 
 /// Every page, by the name of its file.
+/// The form of a work order: refused with two answers to put right, or blank.
+fn form(refused: bool) -> String {
+    const CONTEXT: Context = Context { secret: &[7; 32], zone: "+02:00" };
+    let (_, schema) = outpost::domain::schema::SAMPLES[0];
+    let schema = serde_json::from_str(schema).expect("the sample is JSON");
+    let layout = Layout::of(Arc::new(Schema::compile(&schema).expect("the sample is a type")));
+    let name = TypeName::custom("work-order").expect("a good name");
+    let (id, revision, submission) = (RecordId::from_u128(1), RevisionId(8), SaveId(3));
+    let base = Base::new_record(&layout, CONTEXT.secret, name, id, revision, submission);
+    let form = if refused {
+        let typed = [
+            ("/title", "Replace hydraulic pump seal"),
+            ("/due#date", "2026-05-14"),
+            ("/due#time", "16:00"),
+            ("/fault", "Seal weeps about a cup an hour at full load.\nPump runs hotter than P-203 beside it."),
+            ("/hot_work", "e0"),
+            ("/gas_reading", "4,5,"),
+        ];
+        let mut pairs: Vec<(String, String)> =
+            typed.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        for part in ["Seal kit HS-22", "Hydraulic oil ISO 46"] {
+            let add = Action { verb: Verb::Add, at: "/parts".into() };
+            let form = Form::reshaped(&layout, &base, &Posted::read(pairs.clone()), CONTEXT, &add).expect("a group");
+            let rows = form.nodes.iter().find_map(|node| match node {
+                outpost::domain::form::Node::Rows(rows) => Some(rows),
+                _ => None,
+            });
+            let rows = rows.expect("the parts");
+            pairs.retain(|(name, _)| *name != rows.marker.0);
+            pairs.push(rows.marker.clone());
+            pairs.push((format!("{}/part", rows.rows.last().expect("the new one").name), part.to_owned()));
+        }
+        let posted = Posted::read(pairs);
+        let decoded = decode(&layout, &base, &posted, CONTEXT);
+        Form::again(&layout, &base, &posted, CONTEXT, decoded.errors, decoded.standing)
+    } else {
+        Form::open(&layout, &base, CONTEXT)
+    };
+    let view = FormView {
+        form,
+        action: "/records/work-order/1/edit".into(),
+        csrf: "t".into(),
+        title: "Job".into(),
+        save: "Save work order".into(),
+        leave: "/records/work-order/1".into(),
+        state: "Works without the hub. It is saved here first.".into(),
+    };
+    view.render().expect("a form")
+}
+
 fn pages() -> Vec<(&'static str, String)> {
     let mut pages: Vec<(&'static str, String)> = Vec::new();
     let mut add = |name, page: Result<String, askama::Error>| pages.push((name, page.expect("a page renders")));
@@ -840,7 +896,7 @@ fn pages() -> Vec<(&'static str, String)> {
         }
         .render(),
     );
-    let body = Markup("<form class=\"form\" method=\"post\"><input type=\"hidden\" name=\"_csrf\" value=\"t\"><div class=\"stack\"><section class=\"card\" aria-label=\"Job\"><p>The form stands here.</p></section></div></form>".into());
+    let body = Markup(form(true));
     add(
         "form",
         FormPage {
@@ -849,6 +905,17 @@ fn pages() -> Vec<(&'static str, String)> {
             record: Some(Link::to("/records/work-order/1", "Replace hydraulic pump seal")),
             heading: "Replace hydraulic pump seal".into(),
             body,
+        }
+        .render(),
+    );
+    add(
+        "form-new",
+        FormPage {
+            frame: edge(here()),
+            type_: work_orders(),
+            record: None,
+            heading: "New work order".into(),
+            body: Markup(form(false)),
         }
         .render(),
     );

@@ -245,7 +245,7 @@ impl ControlView<'_> {
         Piece(move |out: &mut Formatter<'_>| if is_wrong { out.write_str(" data-state=\"error\"") } else { Ok(()) })
     }
 
-    /// `aria-describedby`, `aria-invalid`, `autofocus`.
+    /// `aria-describedby`, `aria-invalid`.
     fn described(&self) -> Piece<impl Fn(&mut Formatter<'_>) -> fmt::Result + '_> {
         let head = &self.control.head;
         Piece(move |out: &mut Formatter<'_>| {
@@ -257,10 +257,16 @@ impl ControlView<'_> {
             if head.message.as_ref().is_some_and(holds_up) {
                 out.write_str(" aria-invalid=\"true\"")?;
             }
-            if head.focus {
-                out.write_str(" autofocus")?;
-            }
             Ok(())
+        })
+    }
+
+    /// The same for the element that takes the focus.
+    fn focused(&self) -> Piece<impl Fn(&mut Formatter<'_>) -> fmt::Result + '_> {
+        let focus = self.control.head.focus;
+        Piece(move |out: &mut Formatter<'_>| {
+            self.described().fmt(out)?;
+            if focus { out.write_str(" autofocus") } else { Ok(()) }
         })
     }
 

@@ -12,6 +12,12 @@ use crate::domain::schema::{self, Schema, Shape};
 /// Choices up to this many are laid out side by side, more are a menu.
 const SIDE_BY_SIDE: usize = 5;
 
+/// What a control's name may be followed by, after `#`.
+const PARTS: [&str; 5] = ["date", "time", "zone", "shown", "items"];
+
+/// Objects and groups within one another that are drawn as such; what lies deeper is edited as its JSON text.
+const DEPTH: usize = 24;
+
 /// The form of a type.
 #[derive(Debug)]
 pub struct Layout {
@@ -98,7 +104,7 @@ impl Layout {
     pub fn of(schema: Arc<Schema>) -> Self {
         let said = Said::of_record(&schema);
         let mut listed = schema.fields().iter().peekable();
-        let fields = build(&mut listed, "", &said, schema.shape());
+        let fields = build(&mut listed, "", &said, schema.shape(), 0);
         drop(said);
         Self { schema, fields }
     }
@@ -147,7 +153,7 @@ fn suffices(fields: &[Field], value: &Value) -> bool {
 type Listed<'s> = std::iter::Peekable<std::slice::Iter<'s, schema::Field>>;
 
 /// The fields that lie directly in the object at `at`; the list is in order of the tree, inner fields behind their outer one.
-fn build(listed: &mut Listed, at: &str, said: &Said, shape: &Shape) -> Vec<Field> {
+fn build(listed: &mut Listed, at: &str, said: &Said, shape: &Shape, depth: usize) -> Vec<Field> {
     let mut fields = Vec::new();
     while let Some(next) = listed.next_if(|next| next.pointer == format!("{at}/{}", escape(&next.name))) {
         let said_of = said.property(&next.name);
@@ -155,9 +161,17 @@ fn build(listed: &mut Listed, at: &str, said: &Said, shape: &Shape) -> Vec<Field
             Shape::Object(object) => object.shape_of(&next.name),
             _ => &Shape::Leaf,
         };
-        let kind = kind(listed, next, &said_of, shape);
+        let kind = kind(listed, next, &said_of, shape, depth + 1);
         let optional = !next.required && !said.may_ask_for(&next.name);
         fields.push(field(next, &said_of, kind, optional));
+    }
+    // a sibling that is really called `due#date` would be taken for a part of `due`
+    let odd: Vec<String> =
+        fields.iter().filter(|field| field.name.contains('#')).map(|field| field.name.clone()).collect();
+    for field in fields.iter_mut().filter(|_| !odd.is_empty()) {
+        if PARTS.iter().any(|part| odd.contains(&format!("{}#{part}", field.name))) {
+            field.kind = Kind::Json;
+        }
     }
     fields
 }
@@ -178,18 +192,23 @@ fn field(listed: &schema::Field, said: &Said, kind: Kind, optional: bool) -> Fie
     }
 }
 
-fn kind(listed: &mut Listed, field: &schema::Field, said: &Said, shape: &Shape) -> Kind {
+fn kind(listed: &mut Listed, field: &schema::Field, said: &Said, shape: &Shape, depth: usize) -> Kind {
     let widget = said.text("x-widget").unwrap_or_default();
     let (least, most) = (said.count("minItems").unwrap_or(0), said.count("maxItems"));
     match field.kind {
-        schema::Kind::Object => Kind::Object(build(listed, &field.pointer, said, shape)),
+        schema::Kind::Object | schema::Kind::Group if depth > DEPTH => {
+            let below = format!("{}/", field.pointer);
+            while listed.next_if(|next| next.pointer.starts_with(&below)).is_some() {}
+            Kind::Json
+        }
+        schema::Kind::Object => Kind::Object(build(listed, &field.pointer, said, shape, depth)),
         schema::Kind::Group => {
             let item_shape = match shape {
                 Shape::Group(item) => item.as_ref(),
                 _ => &Shape::Leaf,
             };
             let items = said.items();
-            let item = build(listed, &format!("{}/@", field.pointer), &items, item_shape);
+            let item = build(listed, &format!("{}/@", field.pointer), &items, item_shape, depth);
             let item_label = items.text("title").unwrap_or_else(|| "entry".to_owned());
             Kind::Group { item, item_label, most, least }
         }

@@ -116,7 +116,7 @@ impl Page {
 
     /// Chooses by JSON value; `None` is the option that is no answer. In a group of boxes the others stay.
     pub fn choose(&mut self, name: &str, json: Option<&str>) {
-        let boxes = self.html.contains(&format!("type=\"checkbox\" id=\"")) && self.is_boxes(name);
+        let boxes = self.is_boxes(name);
         let mut found = false;
         for control in self.controls.iter_mut().filter(|control| control.name == name && control.is_option) {
             if control.json.as_deref() == json {

@@ -136,3 +136,40 @@ fn what_was_added_takes_the_focus_and_the_limits_are_kept() {
     assert!(!page.html.contains("value=\"add /parts\""), "no more than three");
     assert!(page.html.contains("At least 1, at most 3."));
 }
+
+#[test]
+fn a_property_that_looks_like_a_part_of_another_is_none() {
+    let schema = json!({"type": "object", "properties": {
+        "due": {"type": "string", "format": "date-time"}, "due#date": {"type": "string"}, "list": {"type": "array", "items": {"type": "string"}}, "list#items": {}}});
+    let record = json!({"due": "2026-05-14T16:00:00Z", "due#date": "x", "list": ["a"], "list#items": "y"});
+    let mut page = Page::open(layout(&schema), Some(record.clone()));
+    assert_eq!(page.post().candidate.value, record);
+    page.fill("/due#date", "z");
+    let decoded = page.post();
+    assert_eq!(decoded.errors, []);
+    assert_eq!(decoded.candidate.value["due#date"], "z");
+    assert_eq!(decoded.candidate.value["due"], record["due"]);
+}
+
+#[test]
+fn a_type_as_deep_as_types_may_be_opens_and_keeps_what_is_there() {
+    let mut defs = serde_json::Map::new();
+    for level in 0..500 {
+        let below = json!({"$ref": format!("#/$defs/d{}", level + 1)});
+        defs.insert(
+            format!("d{level}"),
+            json!({"type": "object", "properties": {"in": below, "n": {"type": "number"}}}),
+        );
+    }
+    defs.insert("d500".into(), json!({"type": "string"}));
+    let schema = json!({"type": "object", "properties": {"top": {"$ref": "#/$defs/d0"}}, "$defs": defs});
+    let mut record = json!({"n": 1.0});
+    for _ in 0..60 {
+        record = json!({"in": record});
+    }
+    let record = json!({"top": record});
+    let mut page = Page::open(layout(&schema), Some(record.clone()));
+    assert_eq!(page.changes(), []);
+    page.fill("/top/in/n", "2,5");
+    assert_eq!(page.changes().len(), 1);
+}
