@@ -1110,7 +1110,10 @@ fn every_form_that_changes_something_posts_with_its_token() {
             assert_eq!(tokens, usize::from(posts), "{name}: {}", form.html());
             assert!(posts || form.attr("method") == Some("get"), "{name}: {}", form.html());
         }
-        for element in select(page, "[hx-post]") {
+        for button in select(page, "button[hx-post]") {
+            assert_eq!(button.attr("hx-post"), Some(""), "{name}: a button of a form posts to the page's own address");
+        }
+        for element in select(page, "[hx-post]:not(button)") {
             assert_eq!(
                 element.attr("hx-post"),
                 element.attr("action"),

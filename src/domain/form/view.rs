@@ -510,7 +510,8 @@ impl<'a> Builder<'a> {
         };
         let blank = match as_ {
             Options::Menu => Some("Not answered"),
-            Options::Radio | Options::RadioRow if !field.required => Some("Not answered"),
+            // where null is a value, it is the way back
+            Options::Radio | Options::RadioRow if !field.required && !field.nullable => Some("No answer"),
             _ => None,
         };
         let blank = blank.map(|label| Choice {
