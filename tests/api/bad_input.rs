@@ -136,7 +136,7 @@ async fn bad_bodies_are_refused_by_the_table() {
             "",
         ),
         (Method::POST, "/types", JSON, b"{\"name\":\"no\",\"schema\":{},\"titel\":\"x\"}".into(), 422, "no member"),
-        (Method::PUT, "/types/work-order", JSON, b"{}".into(), 422, "schema"),
+        (Method::PUT, "/types/work-order", JSON, b"{}".into(), 422, "Schema"),
         (Method::PUT, "/types/work-order", JSON, b"{\"name\":\"other\",\"schema\":{}}".into(), 422, "permanent"),
         (Method::PUT, "/types/work-order", JSON, b"{\"schema\":{\"type\":\"string\"}}".into(), 422, "object"),
         (Method::POST, "/types/work-order/check", JSON, b"{}".into(), 422, "schema"),
