@@ -109,7 +109,8 @@ async fn a_session_may_look_and_needs_its_csrf_token_to_change() {
     hub.send(hub.client.get(&records).header("cookie", &cookie)).await.problem(401);
 }
 
+/// The cookie of a session, as the node names it.
 fn cookie(hub: &Hub, secret: &str) -> String {
-    let _ = hub;
-    format!("session={secret}")
+    let id = hub.node().identity().node.to_string();
+    format!("session={secret}; outpost-{}={secret}", &id[..8])
 }
