@@ -53,7 +53,7 @@ fn record(number: u64) -> Value {
         "site": format!("platform-{}", number % 13),
         "due": format!("2026-{:02}-{:02}", number * 7 % 12 + 1, number * 11 % 28 + 1),
         "hours": number % 80,
-        "urgent": number % 9 == 0,
+        "urgent": number.is_multiple_of(9),
         "assigned_to": "ingrid@example.org",
         "notes": "Seal weeps about a cup an hour at full load. Oil on the bed plate, wiped at noon."
     })

@@ -56,6 +56,8 @@ struct Inner {
     /// Argon2 takes 19 MiB and a core each time.
     hashing: Semaphore,
     failures: RwLock<HashMap<String, people::Failures>>,
+    /// By the fingerprint of their secret.
+    tokens: RwLock<HashMap<String, ApiToken>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +100,7 @@ impl Node {
         let store: Arc<dyn Store> = Arc::new(memory::Watched::new(store, caches.clone()));
         caches.load(&*store).await?;
         let secret = identity::secret(&*store, &*world).await?;
+        let tokens = people::tokens(&*store).await?;
         Ok(Self {
             inner: Arc::new(Inner {
                 store,
@@ -107,6 +110,7 @@ impl Node {
                 secret,
                 hashing: Semaphore::new(2),
                 failures: RwLock::default(),
+                tokens: RwLock::new(tokens),
             }),
         })
     }

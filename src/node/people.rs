@@ -3,6 +3,8 @@
 //! People are records and sync, with the hash of their password, so that an edge signs them in without the hub.
 //! Sessions and tokens stay on the node that made them, and only as hashes.
 
+use std::collections::HashMap;
+
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,7 @@ use crate::domain::path::Path;
 use crate::domain::people::{Actor, Operation, Role, authorise};
 use crate::domain::record::{Act, Change, Content, Cover};
 use crate::domain::save::Save;
-use crate::store::{Expect, Held, LocalChange, LocalRecord, Outcome, Request};
+use crate::store::{Expect, Held, LocalChange, LocalRecord, Outcome, Request, Store};
 
 /// A person as this node knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +117,14 @@ pub fn hash_password(password: &str, salt: u128) -> String {
         .expect("a password and sixteen bytes of salt can be hashed")
         .to_string()
 }
+
+/// The tokens in this store, by fingerprint. They are asked for with every request, so the node holds them at hand.
+pub(super) async fn tokens(store: &dyn Store) -> Result<HashMap<String, ApiToken>> {
+    let kept = store.locals(TOKEN).await?;
+    Ok(kept.into_iter().filter_map(|(key, value)| Some((key, serde_json::from_value(value).ok()?))).collect())
+}
+
+const POISON: &str = "no holder of this lock panics";
 
 fn fingerprint(secret: &str) -> String {
     blake3::hash(secret.as_bytes()).to_hex().to_string()
@@ -213,42 +223,54 @@ impl Node {
         }
         let secret = format!("op_{}", self.secret_text());
         let token = ApiToken { id: self.new_id(), name: name.to_owned(), role, created_at: self.now(), revoked: false };
-        self.keep(TOKEN, fingerprint(&secret), &token).await?;
+        self.keep_token(fingerprint(&secret), &token).await?;
         Ok((secret, token))
     }
 
     pub async fn tokens(&self, actor: &Actor) -> Result<Vec<ApiToken>> {
         authorise(actor, Operation::Administer, None, &[])?;
-        let mut tokens: Vec<ApiToken> = self
-            .store()
-            .locals(TOKEN)
-            .await?
-            .into_iter()
-            .filter_map(|(_, value)| serde_json::from_value(value).ok())
-            .collect();
+        let mut tokens: Vec<ApiToken> = self.inner.tokens.read().expect(POISON).values().cloned().collect();
         tokens.sort_by_key(|token| token.id);
         Ok(tokens)
     }
 
-    /// Withdraws a token, by its id or its name.
+    /// Withdraws a token by its id, or all of this name. Doing it again changes nothing.
     pub async fn revoke_token(&self, actor: &Actor, which: &str) -> Result<ApiToken> {
         authorise(actor, Operation::Administer, None, &[])?;
-        for (key, value) in self.store().locals(TOKEN).await? {
-            let Ok(mut token) = serde_json::from_value::<ApiToken>(value) else { continue };
-            if token.id.to_string() == which || token.name == which {
+        let named = |token: &ApiToken| token.id.to_string() == which || token.name == which;
+        let found: Vec<(String, ApiToken)> = {
+            let tokens = self.inner.tokens.read().expect(POISON);
+            tokens.iter().filter(|(_, token)| named(token)).map(|(key, token)| (key.clone(), token.clone())).collect()
+        };
+        let mut revoked = None;
+        for (key, mut token) in found {
+            if !token.revoked {
                 token.revoked = true;
-                self.keep(TOKEN, key, &token).await?;
-                return Ok(token);
+                self.keep_token(key, &token).await?;
             }
+            revoked = Some(token);
         }
-        Err(NodeError::NotFound("token"))
+        revoked.ok_or(NodeError::NotFound("token"))
     }
 
     /// The actor a bearer token stands for.
     pub async fn token_actor(&self, secret: &str) -> Result<Actor> {
-        let value = self.store().local(TOKEN, &fingerprint(secret)).await?.ok_or(NodeError::SignedOut)?;
-        let token: ApiToken = serde_json::from_value(value).map_err(|_| NodeError::SignedOut)?;
-        if token.revoked { Err(NodeError::SignedOut) } else { Ok(Actor::Token { id: token.id, role: token.role }) }
+        match self.inner.tokens.read().expect(POISON).get(&fingerprint(secret)) {
+            Some(token) if !token.revoked => Ok(Actor::Token { id: token.id, role: token.role }),
+            _ => Err(NodeError::SignedOut),
+        }
+    }
+
+    /// What a token of this node is called; stamps name the token that wrote.
+    pub fn token_name(&self, id: Uuid) -> Option<String> {
+        let tokens = self.inner.tokens.read().expect(POISON);
+        tokens.values().find(|token| token.id == id).map(|token| token.name.clone())
+    }
+
+    async fn keep_token(&self, key: String, token: &ApiToken) -> Result<()> {
+        self.keep(TOKEN, key.clone(), token).await?;
+        self.inner.tokens.write().expect(POISON).insert(key, token.clone());
+        Ok(())
     }
 
     pub fn people(&self, actor: &Actor) -> Result<Vec<std::sync::Arc<Person>>> {

@@ -285,11 +285,13 @@ impl<'a, S: Shelf> Ledger<'a, S> {
         let named =
             if may_lose(&held.state, &record.changes, stamp) { self.shelf.named(key).await? } else { HashSet::new() };
         let mut state = std::mem::take(&mut held.state);
-        let applied = state.apply(&record.changes, stamp, seq, &|path, stamp| named.contains(&(path.clone(), stamp)));
-        if let Some(revision) = record.revision
-            && applied.changed
-        {
+        let mut applied =
+            state.apply(&record.changes, stamp, seq, &|path, stamp| named.contains(&(path.clone(), stamp)));
+        if let Some(revision) = record.revision {
+            // noted for a save that was overruled, too: its author's node has noted it
+            let before = state.written;
             state.note_revision(Written { stamp, arrival: seq, revision });
+            applied.changed |= state.written != before;
         }
         held.state = state;
         if !applied.changed && applied.lost.is_empty() {
@@ -409,7 +411,7 @@ impl<'a, S: Shelf> Ledger<'a, S> {
 
     /// Closes the entries of values that a write names as seen.
     async fn close_seen(&mut self, key: &Key, seen: Vec<(Path, Stamp)>, stamp: Stamp) -> Result<(), StoreError> {
-        let has_lost = self.slot(key).await?.held.as_ref().is_some_and(|held| held.flags.has(Flags::LOST));
+        let has_lost = self.slot(key).await?.held.as_ref().is_some_and(|held| held.flags.has(Flags::HAD_LOST));
         if !has_lost {
             return Ok(());
         }
@@ -417,17 +419,16 @@ impl<'a, S: Shelf> Ledger<'a, S> {
         for (path, seen) in seen {
             let entry = (TypeName::built_in(TypeName::LOST), lost_id(key, &path, seen));
             let Some(mut held) = self.held(&entry).await? else { continue };
-            if held.document.value["state"] != "open" {
-                continue;
-            }
             let state = Path::root().property("state");
             let change =
                 Change { replaces: held.state.cover(&state), path: state, act: Act::Set(Content::json(json!("seen"))) };
             self.standing.seq += 1;
             let seq = self.standing.seq;
-            held.state.apply(&[change], stamp, seq, &|_, _| false);
-            self.put(&entry, held, seq, stamp);
-            closed = true;
+            // the latest of those that saw it closes it, whatever the order they come in
+            if held.state.apply(&[change], stamp, seq, &|_, _| false).changed {
+                self.put(&entry, held, seq, stamp);
+                closed = true;
+            }
         }
         if closed { self.refresh_lost(key).await } else { Ok(()) }
     }
@@ -487,15 +488,17 @@ impl<'a, S: Shelf> Ledger<'a, S> {
     async fn refresh_lost(&mut self, key: &Key) -> Result<(), StoreError> {
         let Some(held) = self.held(key).await? else { return Ok(()) };
         let entries = self.entries(key).await?;
+        let any = !entries.is_empty();
         let mut open = false;
         for entry in entries {
             let entry = self.held(&entry).await?;
             open |= entry.is_some_and(|entry| entry.document.value["state"] == "open" && !entry.state.is_binned());
         }
-        if held.flags.has(Flags::LOST) != open {
+        let flags = held.flags.with(Flags::LOST, open).with(Flags::HAD_LOST, any);
+        if held.flags != flags {
             let slot = self.slot(key).await?;
             if let Some(held) = &mut slot.held {
-                held.flags = held.flags.with(Flags::LOST, open);
+                held.flags = flags;
                 slot.dirty = true;
             }
         }
@@ -517,11 +520,14 @@ impl<'a, S: Shelf> Ledger<'a, S> {
             let mut held = before.clone().unwrap_or_else(|| blank(&key));
             let seq = self.standing.seq + 1;
             let latest = theirs.latest();
+            let written = held.state.written;
             let changed = held.state.join(theirs, seq);
+            let noted = held.state.written != written;
             if key.0.as_str() == TypeName::LOST {
                 held.partition = page.partition.clone();
             }
-            if changed.is_empty() && before.as_ref().is_some_and(|before| before.partition == held.partition) {
+            if changed.is_empty() && !noted && before.as_ref().is_some_and(|before| before.partition == held.partition)
+            {
                 continue;
             }
             if !held.state.exists() {

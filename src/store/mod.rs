@@ -222,6 +222,8 @@ impl Flags {
     pub const UNKNOWN_REVISION: Flags = Flags(8);
     /// Values of it lost a merge and nobody has decided yet.
     pub const LOST: Flags = Flags(16);
+    /// Values of it lost a merge at some time.
+    pub const HAD_LOST: Flags = Flags(32);
 
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0

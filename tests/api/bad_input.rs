@@ -33,6 +33,9 @@ async fn everything(hub: &Hub) -> Value {
     ])
 }
 
+/// Method, address, media type, body; the status of the answer, and what it says.
+type Case<'a> = (Method, &'a str, &'a str, Vec<u8>, u16, &'a str);
+
 #[actix_web::test]
 async fn bad_bodies_are_refused_by_the_table() {
     let (hub, record) = hub().await;
@@ -46,7 +49,7 @@ async fn bad_bodies_are_refused_by_the_table() {
         "{\"not\":".repeat(200),
         "}".repeat(200)
     );
-    let table: Vec<(Method, &str, &str, Vec<u8>, u16, &str)> = vec![
+    let table: Vec<Case> = vec![
         // media types
         (Method::POST, records, "", b"{\"data\":{\"title\":\"x\"}}".into(), 415, "application/json"),
         (Method::POST, records, "text/plain", b"{\"data\":{\"title\":\"x\"}}".into(), 415, "application/json"),
@@ -133,7 +136,7 @@ async fn bad_bodies_are_refused_by_the_table() {
             "",
         ),
         (Method::POST, "/types", JSON, b"{\"name\":\"no\",\"schema\":{},\"titel\":\"x\"}".into(), 422, "no member"),
-        (Method::PUT, "/types/work-order", JSON, b"{}".into(), 422, "schema"),
+        (Method::PUT, "/types/work-order", JSON, b"{}".into(), 422, "Schema"),
         (Method::PUT, "/types/work-order", JSON, b"{\"name\":\"other\",\"schema\":{}}".into(), 422, "permanent"),
         (Method::PUT, "/types/work-order", JSON, b"{\"schema\":{\"type\":\"string\"}}".into(), 422, "object"),
         (Method::POST, "/types/work-order/check", JSON, b"{}".into(), 422, "schema"),

@@ -28,11 +28,15 @@ async fn nobody_is_let_in_without_a_token_that_works() {
 #[actix_web::test]
 async fn a_revoked_token_stops_working_at_once() {
     let hub = start_hub().await;
-    let token = hub.token(Role::Staff).await;
+    // of two with one name none is forgotten
+    let (token, other) = (hub.token(Role::Staff).await, hub.token(Role::Staff).await);
     let request = || hub.client.get(format!("{}/api/v1/types", hub.base)).bearer_auth(&token);
     hub.send(request()).await.expect(200);
     hub.node().revoke_token(&Actor::Operator, "staff").await.expect("revoked");
     hub.send(request()).await.problem(401);
+    hub.send(hub.client.get(format!("{}/api/v1/types", hub.base)).bearer_auth(&other)).await.problem(401);
+    let nobody = hub.node().revoke_token(&Actor::Operator, "nobody").await;
+    assert!(matches!(nobody, Err(outpost::node::NodeError::NotFound("token"))));
 }
 
 #[actix_web::test]
@@ -105,7 +109,8 @@ async fn a_session_may_look_and_needs_its_csrf_token_to_change() {
     hub.send(hub.client.get(&records).header("cookie", &cookie)).await.problem(401);
 }
 
+/// The cookie of a session, as the node names it.
 fn cookie(hub: &Hub, secret: &str) -> String {
-    let _ = hub;
-    format!("session={secret}")
+    let id = hub.node().identity().node.to_string();
+    format!("session={secret}; outpost-{}={secret}", &id[..8])
 }

@@ -23,7 +23,8 @@ struct Event {
 
 impl Reader {
     async fn open(hub: &Hub, last: Option<u64>) -> Self {
-        let mut request = hub.request(Method::GET, "/events");
+        // nothing may hold events back, compression neither
+        let mut request = hub.request(Method::GET, "/events").header("accept-encoding", "gzip");
         if let Some(last) = last {
             request = request.header("last-event-id", last.to_string());
         }
@@ -146,13 +147,24 @@ async fn many_changes_at_once_are_all_told_in_their_order() {
 }
 
 #[actix_web::test]
-async fn streams_end_when_the_server_stops() {
-    let hub = start_hub().await;
+async fn streams_end_when_the_server_stops_and_it_does_not_wait_for_them() {
+    let mut hub = start_hub().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    hub.base = format!("http://{}", listener.local_addr().expect("an address"));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    let app = outpost::web::App::new(hub.node().clone());
+    let served = actix_web::rt::spawn(outpost::web::serve(app, listener, |_| (), shutdown));
+    hub.sample("work-order").await;
     let mut reader = Reader::open(&hub, None).await;
-    let stopped = tokio::time::timeout(Duration::from_secs(10), hub.stop());
-    let (block, stopped) = tokio::join!(reader.block(), stopped);
-    assert_eq!(block, None);
-    stopped.expect("the server does not wait for the stream");
+    let record = hub.make("work-order", json!({ "title": "Seal" })).await;
+    assert_eq!(reader.event().await.data["id"], id_of(&record));
+    drop(stop);
+    assert_eq!(reader.block().await, None);
+    let ended = tokio::time::timeout(Duration::from_secs(10), served).await.expect("the server does not wait");
+    ended.expect("no panic").expect("it ends well");
 }
 
 #[actix_web::test]

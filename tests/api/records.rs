@@ -34,7 +34,7 @@ async fn a_record_is_made_and_read_with_who_wrote_each_field() {
     assert_eq!(pointers, ["/hours", "/location/deck", "/status", "/title"]);
     assert_eq!(fields["/title"]["at"], "2026-11-03T09:00:00.000Z");
     assert_eq!(fields["/title"]["node"], json!({ "id": hub.node().identity().node, "name": "Hub" }));
-    assert!(fields["/title"]["by"]["id"].is_string());
+    assert_eq!(fields["/title"]["by"]["name"], "tests");
 }
 
 #[actix_web::test]

@@ -10,7 +10,7 @@ use actix_web::web::Data;
 use outpost::domain::people::{Actor, Role};
 use outpost::node::{Caches, Identity, Link, Node, Nodes, World};
 use outpost::store::{Options, Sqlite, Store};
-use outpost::web::{App, Run};
+use outpost::web::App;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -85,7 +85,7 @@ pub async fn start_hub_with(links: impl FnOnce(&Node) -> (Option<Arc<dyn Link>>,
     let node = Node::open(store, caches, hands.clone(), identity).await.expect("the node opens");
     let (admin, _) = node.create_token(&Actor::Operator, "tests", Role::Admin).await.expect("a token");
     let (link, nodes) = links(&node);
-    let app = Data::new(App { node, link, nodes, demo: None, run: Run::default() });
+    let app = Data::new(App { link, nodes, ..App::new(node) });
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     let shared = app.clone();
@@ -206,12 +206,6 @@ impl Hub {
     /// A token of this role.
     pub async fn token(&self, role: Role) -> String {
         self.node().create_token(&Actor::Operator, role.as_str(), role).await.expect("a token").0
-    }
-
-    /// Asks the server to end as on SIGTERM, and waits for it.
-    pub async fn stop(&self) {
-        self.app.run.stop();
-        self.server.stop(true).await;
     }
 }
 

@@ -141,7 +141,7 @@ pub async fn publish(
             let found = app.node.bring_type_back(&caller.actor, name).await?;
             Ok(ok(type_text(&app.node, &found, None)?))
         }
-        None => Err(Problem::member("/schema", "required", "Give the type's new JSON Schema.")),
+        None => Err(Problem::member("/schema", "required", "Give the type's new JSON Schema as schema.")),
     }
 }
 

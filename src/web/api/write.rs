@@ -57,7 +57,7 @@ impl<'a> Who<'a> {
     pub fn person(&self, id: PersonId) -> Value {
         match self.node.caches().person(id) {
             Some(person) => json!({ "id": id, "name": person.name, "email": person.email }),
-            None => json!({ "id": id, "name": null }),
+            None => json!({ "id": id, "name": self.node.token_name(id) }),
         }
     }
 
