@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::Page;
-use super::browser::layout;
+use super::browser::{layout, stored};
+use crate::domain::clock::Hlc;
+use crate::domain::ids::SaveId;
+use crate::domain::stamp::{Author, Stamp};
 
 /// `tests/data/form/decoding.json`: a list of cases. `schema` is one property's schema, called `v`; `required` makes it so;
 /// `record` is the record it is opened with, without one it is new. `do`: a list of steps `[verb, name, value?]`. `gives` is the
@@ -156,7 +159,7 @@ fn an_older_record_is_shown_under_a_newer_type_and_keeps_what_it_has() {
         "size": {"type": "object", "properties": {"w": {"type": "number"}}},
         "n": {"type": "number"}, "tags": {"type": "array", "items": {"type": "string"}}}});
     let record = json!({"parts": [{"name": "a"}, 7], "size": "large", "n": "four", "gone": {"x": 1}, "tags": "none"});
-    let state = super::browser::stored(&old, record.clone());
+    let state = stored(&old, record.clone());
     let mut page = Page::of_state(layout(&new), Some(state));
     assert_eq!(page.changes(), []);
     assert!(page.html.contains("large") && page.html.contains("four"));
@@ -167,5 +170,34 @@ fn an_older_record_is_shown_under_a_newer_type_and_keeps_what_it_has() {
     assert_eq!(
         page.post().candidate.value,
         json!({"gone": {"x": 1}, "n": 4, "parts": [{"name": "b"}, 7], "size": {"w": 3}, "tags": "none"})
+    );
+}
+
+#[test]
+fn two_people_with_the_same_form_open_both_keep_what_they_changed() {
+    let schema = json!({"type": "object", "properties": {
+        "title": {"type": "string"}, "status": {"enum": ["open", "done"]},
+        "parts": {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}, "q": {"type": "number"}}}}}});
+    let record = json!({"title": "a", "status": "open", "parts": [{"name": "x", "q": 1}]});
+    let state = stored(&layout(&schema), record);
+    let open = || Page::of_state(layout(&schema), Some(state.clone()));
+    let (mut one, mut other) = (open(), open());
+    one.fill("/title", "b");
+    one.fill("/parts/@k1/q", "2");
+    other.choose("/status", Some("\"done\""));
+    other.fill("/parts/@k1/name", "y");
+    other.press("add /parts");
+    let added = other.names().into_iter().rfind(|name| name.ends_with("/name")).expect("an item").to_owned();
+    other.fill(&added, "z");
+    let mut merged = state.clone();
+    let mut lost = Vec::new();
+    for (at, page) in [(2, &one), (3, &other)] {
+        let stamp = Stamp::new(Hlc::at(at), Author::default(), SaveId((at as u128) << 100));
+        lost.extend(merged.apply(&page.changes(), stamp, at as u64, &|_, _| false).lost);
+    }
+    assert_eq!(lost, []);
+    assert_eq!(
+        merged.document().value,
+        json!({"parts": [{"name": "y", "q": 2}, {"name": "z"}], "status": "done", "title": "b"})
     );
 }
