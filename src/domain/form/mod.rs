@@ -8,6 +8,7 @@
 //! Nothing here draws HTML; that is done in `views::form`.
 
 mod base;
+mod build;
 mod decode;
 mod keys;
 mod layout;
