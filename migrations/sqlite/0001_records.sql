@@ -137,7 +137,7 @@ create table moved (
   time integer not null,
   author integer not null,
   tag integer not null,
-  constraint moved_key primary key (partition, type, id)
+  constraint moved_key primary key (type, id, partition)
 ) strict, without rowid;
 
 create index moved_change

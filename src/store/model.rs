@@ -162,6 +162,10 @@ impl Memory {
                 let value = self.locals.get(&key).cloned();
                 facts.locals.insert(key, value);
             }
+            Need::Left(key) => {
+                let left = self.moved.keys().filter(|(_, of)| of == key).map(|(partition, _)| partition.clone());
+                facts.left.insert(key.clone(), left.collect());
+            }
             Need::Provisional => {
                 let lost = TypeName::built_in(TypeName::LOST);
                 let here = self.of_type(&lost).filter(|held| held.flags.has(Flags::PROVISIONAL)).map(|held| held.id);

@@ -70,9 +70,14 @@ impl Draft<'_> {
         }
         if applied.changed || rewritten {
             let own = before.as_ref().is_some_and(|held| held.flags.has(Flags::PROVISIONAL));
-            if self.keep(key, before.as_ref(), state, stamp, own)? {
-                self.move_entries(key, Some(stamp))?;
+            // an edge leaves that to the hub, where the record may have moved otherwise
+            if self.keep(key, before.as_ref(), state, stamp, own)? && !provisional {
+                self.move_entries(key)?;
             }
+        }
+        let overruled = !applied.changed || applied.effects.iter().any(|effect| effect.act == EffectKind::Overruled);
+        if overruled && !provisional && before.is_some() {
+            self.announce_overruled(part)?;
         }
         if key.0.as_str() == TypeName::LOST {
             return Ok(());

@@ -130,20 +130,19 @@ impl Draft<'_> {
         Ok(beaten.collect())
     }
 
-    /// A record left the partition at the hub. It is dropped here unless a later value of its scope field is known.
-    pub(super) fn leave(&mut self, moved: &Moved, partition: &Partition) -> Result<(), Halt> {
+    /// A record left the partition at the hub. It is dropped here unless the value that took it away, or a later one, is
+    /// known: then it came by another partition, or is on its way to the hub.
+    pub(super) fn leave(&mut self, moved: &Moved) -> Result<(), Halt> {
         let key = (moved.type_name.clone(), moved.id);
-        match self.held(&key)? {
-            Some(held) if held.partition == *partition => self.let_go(&key),
-            _ => Ok(()),
+        let Some(held) = self.held(&key)? else { return Ok(()) };
+        if self.scope_stamp(&key.0, &held.state, &held.document.value, &held.partition) < moved.stamp {
+            self.let_go(&key)?;
         }
+        Ok(())
     }
 
     /// The page is in: the cursor moves with it.
     pub(super) fn reach(&mut self, page: &PulledPage) -> Result<(), Halt> {
-        if page.cursor.base == page.cursor.after {
-            self.drop_provisional(&page.partition.0)?;
-        }
         self.shift_of(&page.partition);
         self.put_local((CURSOR.into(), page.partition.to_string()), Some(json!(page.cursor)));
         Ok(())

@@ -1,5 +1,8 @@
 //! How a record's new state goes into the books: partition, flags, numbers, digests, notices; and how records go.
 
+use std::collections::BTreeSet;
+
+use super::apply::Part;
 use super::{CURSOR, Draft, Halt, Key, Shift, tally_key};
 use crate::domain::ids::{Partition, SaveId, TypeName};
 use crate::domain::path::{Path, Segment};
@@ -34,21 +37,17 @@ impl Draft<'_> {
             // readers of the new partition get it whole, however far they are
             state.renumber(seq);
             if *left != here() {
-                self.news.moved.insert((left.clone(), key.clone()), Some((seq, by)));
+                let decided = self.scope_stamp(&key.0, &state, &document.value, &partition);
+                self.announce(key, [left.clone()], &partition, seq, decided)?;
             }
             self.notify(left.clone(), key, seq, by);
-        }
-        let returns = !self.quiet.moved || !self.past.moved.is_empty() || !self.news.moved.is_empty();
-        if (before.is_none() || left.is_some()) && returns {
-            self.news.moved.insert((partition.clone(), key.clone()), None);
+        } else if before.is_none() {
+            self.announce(key, [], &partition, seq, Stamp::NEVER)?;
         }
         self.notify(partition.clone(), key, seq, by);
         let moved = left.is_some();
         let held = Held { type_name: key.0.clone(), id: key.1, partition, state, document, seq, flags };
         self.shift(before, Some(&held));
-        if let Some(left) = left {
-            self.head(left, seq);
-        }
         self.put(held);
         if key.0.as_str() == TypeName::LOST {
             self.entry_changed(key)?;
@@ -56,6 +55,82 @@ impl Draft<'_> {
             self.mark_lost(key)?;
         }
         Ok(moved)
+    }
+
+    /// Tells the readers of partitions that the record is not there: of those that it leaves now, and of all that it left
+    /// before, since one of them may hold a value of its scope field that is later than what took it away then.
+    fn announce(
+        &mut self,
+        key: &Key,
+        leaves: impl IntoIterator<Item = Partition>,
+        enters: &Partition,
+        seq: u64,
+        decided: Stamp,
+    ) -> Result<(), Halt> {
+        let mut left = self.left(key)?;
+        let came_back = left.remove(enters);
+        let known = left.len();
+        left.extend(leaves);
+        if known == left.len() && !came_back {
+            return Ok(());
+        }
+        for partition in &left {
+            self.news.moved.insert((partition.clone(), key.clone()), Some((seq, decided)));
+            self.head(partition, seq);
+        }
+        if came_back {
+            self.news.moved.insert((enters.clone(), key.clone()), None);
+        }
+        self.facts.left.insert(key.clone(), left);
+        Ok(())
+    }
+
+    /// A write that came too late to decide where the record is: readers of the partition that its author took the record
+    /// to are told that it is not there.
+    pub(super) fn announce_overruled(&mut self, part: &Part) -> Result<(), Halt> {
+        let Some(held) = self.held(part.key)?.cloned() else { return Ok(()) };
+        let mut as_written = held.state.clone();
+        let last = Stamp { time: as_written.latest().time.max(part.stamp.time).next(), ..part.stamp };
+        as_written.apply(part.changes, last, self.seq + 1, &|_, _| true);
+        let meant = self.partition(&part.key.0, &as_written.document().value);
+        if meant != held.partition {
+            self.seq += 1;
+            let decided = self.scope_stamp(&part.key.0, &held.state, &held.document.value, &held.partition);
+            let mut left = self.left(part.key)?;
+            left.insert(meant.clone());
+            self.facts.left.insert(part.key.clone(), left);
+            self.news.moved.insert((meant.clone(), part.key.clone()), Some((self.seq, decided)));
+            self.head(&meant, self.seq);
+            self.notify(meant, part.key, self.seq, decided);
+        }
+        Ok(())
+    }
+
+    /// The stamp of the value that decides the partition: of the property without which, or with which, the record would
+    /// be somewhere else.
+    pub(super) fn scope_stamp(
+        &self,
+        type_name: &TypeName,
+        state: &State,
+        document: &serde_json::Value,
+        partition: &Partition,
+    ) -> Stamp {
+        let Some(map) = document.as_object() else { return Stamp::NEVER };
+        let written = state.root.inside.keys().filter_map(|segment| match segment {
+            Segment::Property(name) => Some(name),
+            Segment::Item(_) => None,
+        });
+        let names: BTreeSet<&String> = map.keys().chain(written).collect();
+        let decides = |name: &&&String| {
+            let mut other = map.clone();
+            if other.shift_remove(**name).is_none() {
+                other.insert((**name).clone(), serde_json::Value::from("_"));
+            }
+            self.partition(type_name, &serde_json::Value::Object(other)) != *partition
+        };
+        let stamps =
+            names.iter().filter(decides).map(|name| state.cover(&Path::root().property(name.as_str())).latest());
+        stamps.max().unwrap_or_else(|| state.stamp_at(&Path::root()))
     }
 
     /// What lost lives where its record lives; everything else is judged.
@@ -164,6 +239,7 @@ impl Draft<'_> {
             self.facts.sent.insert(*save, None);
             self.news.acknowledged.push(*save);
         }
+        self.drop_provisional()?;
         Ok(Outcome::Done)
     }
 
@@ -178,7 +254,7 @@ impl Draft<'_> {
                 let flags = self.flags(&key.0, &held.state, document, held.flags);
                 self.reflag(&held, flags);
             } else if self.keep(key, Some(&held), held.state.clone(), held.state.latest(), false)? {
-                self.move_entries(key, None)?;
+                self.move_entries(key)?;
             }
         }
         Ok(())

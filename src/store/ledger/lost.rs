@@ -58,14 +58,13 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Entries live where their record lives. They move by the write that moved it, or where none did, since its type
-    /// now says otherwise, by the next moment of their own.
-    pub(super) fn move_entries(&mut self, of: &Key, by: Option<Stamp>) -> Result<(), Halt> {
+    /// Entries live where their record lives. They move by the next moment of their own, which no other write has.
+    pub(super) fn move_entries(&mut self, of: &Key) -> Result<(), Halt> {
         let Some(partition) = self.held(of)?.map(|held| held.partition.to_string()) else { return Ok(()) };
         for id in self.entries(of)?.into_keys() {
             let entry = self.held(&(TypeName::built_in(TypeName::LOST), id))?;
             let Some(latest) = entry.map(|held| held.state.latest()) else { continue };
-            let by = by.unwrap_or(Stamp { time: latest.time.next(), ..latest });
+            let by = Stamp { time: latest.time.next(), ..latest };
             self.write_entry(id, "partition", json!(partition), by)?;
         }
         Ok(())
@@ -109,24 +108,21 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Drops the provisional entries of a partition that was pulled to its end, of records whose saves the hub has all
-    /// judged: it made its own.
-    pub(super) fn drop_provisional(&mut self, partition: &str) -> Result<(), Halt> {
+    /// Drops the provisional entries of records whose saves the hub has all judged: it made its own.
+    pub(super) fn drop_provisional(&mut self) -> Result<(), Halt> {
         let mut left = self.provisional()?;
-        if left.is_empty() {
-            return Ok(());
-        }
         for id in left.clone() {
             let key = (TypeName::built_in(TypeName::LOST), id);
-            let Some(held) = self.held(&key)?.cloned() else { continue };
-            let there = held.document.value.get("partition").and_then(Value::as_str) == Some(partition);
+            let held = self.held(&key)?.filter(|held| held.flags.has(Flags::PROVISIONAL)).cloned();
+            let Some(held) = held else {
+                left.remove(&id);
+                continue;
+            };
             let judged = match target(&held) {
                 Some(of) => self.unsent(&of)?.is_empty(),
                 None => true,
             };
-            if !held.flags.has(Flags::PROVISIONAL) {
-                left.remove(&id);
-            } else if there && judged && self.unsent(&key)?.is_empty() {
+            if judged && self.unsent(&key)?.is_empty() {
                 self.drop_record(&held)?;
                 left.remove(&id);
             }

@@ -44,6 +44,8 @@ pub(super) enum Need {
     /// The records of a save that the hub has not acknowledged.
     Sent(SaveId),
     Local(String, String),
+    /// The partitions that a record left and did not come back to.
+    Left(Key),
     /// The entries that only this node knows of.
     Provisional,
 }
@@ -66,6 +68,7 @@ pub(super) struct Facts {
     pub unsent: HashMap<Key, BTreeSet<SaveId>>,
     pub sent: HashMap<SaveId, Option<Vec<Key>>>,
     pub locals: HashMap<(String, String), Option<Value>>,
+    pub left: HashMap<Key, BTreeSet<Partition>>,
     pub provisional: Option<BTreeSet<RecordId>>,
 }
 
@@ -172,7 +175,7 @@ impl<'a> Ledger<'a> {
                     progress.step += 1;
                 }
                 while let Some(moved) = page.moved.get(progress.step - rows) {
-                    self.attempt(|draft| draft.leave(moved, &page.partition))?;
+                    self.attempt(|draft| draft.leave(moved))?;
                     progress.step += 1;
                 }
                 self.attempt(|draft| draft.reach(page))?;
@@ -238,7 +241,7 @@ impl<'a> Ledger<'a> {
         let mut needs = Vec::new();
         for key in keys {
             match self.facts.records.get(&key) {
-                Some(None) => needs.push(Need::Waiting(key)),
+                Some(None) => needs.extend([Need::Waiting(key.clone()), Need::Left(key)]),
                 Some(Some(held)) if key.0.as_str() == TypeName::LOST => {
                     needs.extend(lost::target(held).into_iter().flat_map(|of| self.needs_of_key(of)));
                 }
@@ -264,6 +267,7 @@ impl<'a> Ledger<'a> {
             Need::Unsent(key) => self.quiet.unsent || facts.unsent.contains_key(key),
             Need::Sent(save) => self.quiet.unsent || facts.sent.contains_key(save),
             Need::Local(kind, key) => facts.locals.contains_key(&(kind.clone(), key.clone())),
+            Need::Left(key) => self.quiet.moved || facts.left.contains_key(key),
             Need::Provisional => self.quiet.entries || facts.provisional.is_some(),
         }
     }
@@ -318,6 +322,7 @@ impl Facts {
         self.unsent.extend(newer.unsent);
         self.sent.extend(newer.sent);
         self.locals.extend(newer.locals);
+        self.left.extend(newer.left);
         if newer.provisional.is_some() {
             self.provisional = newer.provisional;
         }
@@ -411,6 +416,14 @@ impl Draft<'_> {
             Some(keys) => Ok(keys.clone()),
             None if self.quiet.unsent => Ok(None),
             None => missing(Need::Sent(save)),
+        }
+    }
+
+    fn left(&self, key: &Key) -> Result<BTreeSet<Partition>, Halt> {
+        match self.facts.left.get(key).or_else(|| self.base.left.get(key)) {
+            Some(partitions) => Ok(partitions.clone()),
+            None if self.quiet.moved => Ok(BTreeSet::new()),
+            None => missing(Need::Left(key.clone())),
         }
     }
 

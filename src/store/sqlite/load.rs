@@ -46,6 +46,7 @@ pub(super) async fn supply(
     let mut unsent = BTreeSet::new();
     let mut sent = Vec::new();
     let mut locals = Vec::new();
+    let mut left = BTreeSet::new();
     let mut provisional = false;
     {
         let names = shared.names.read().unwrap_or_else(PoisonError::into_inner);
@@ -78,6 +79,10 @@ pub(super) async fn supply(
                     facts.sent.entry(save).or_insert(None);
                 }
                 Need::Local(kind, key) => locals.push((kind, key)),
+                Need::Left(key) => {
+                    left.extend(find(&key));
+                    facts.left.entry(key).or_default();
+                }
                 Need::Provisional => provisional = true,
             }
         }
@@ -102,6 +107,9 @@ pub(super) async fn supply(
     }
     if !locals.is_empty() {
         load_locals(conn, locals, facts).await?;
+    }
+    if !left.is_empty() {
+        load_left(conn, shared, &left, facts).await?;
     }
     if provisional {
         facts.provisional = Some(load_provisional(conn, shared).await?);
@@ -268,6 +276,27 @@ async fn load_locals(
     }
     for key in keys {
         facts.locals.entry(key).or_insert(None);
+    }
+    Ok(())
+}
+
+async fn load_left(
+    conn: &mut SqliteConnection,
+    shared: &Shared,
+    keys: &BTreeSet<(i64, Uuid)>,
+    facts: &mut Facts,
+) -> Result<(), StoreError> {
+    let found = sqlx::query(
+        "select m.type, m.id, m.partition
+         from json_each(?1) as k
+         cross join moved as m on m.type = k.value ->> 0 and m.id = unhex(k.value ->> 1)",
+    );
+    let found = found.bind(json_of(keys)).fetch_all(conn).await.map_err(failed)?;
+    let names = shared.names.read().unwrap_or_else(PoisonError::into_inner);
+    for row in found {
+        let ordinal: i64 = row.try_get(2).map_err(failed)?;
+        let partition = names.partitions.get(ordinal).ok_or_else(|| StoreError::Damaged("partition".into()))?;
+        facts.left.entry(key_of(&row, &names)?).or_default().insert(partition.clone());
     }
     Ok(())
 }

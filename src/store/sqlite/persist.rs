@@ -137,8 +137,8 @@ pub(super) async fn persist(
     if !sheets.returned.is_empty() && book.moved > 0 {
         let gone = sqlx::query(
             "delete from moved
-             where (partition, type, id) in (
-               select value ->> 0, value ->> 1, unhex(value ->> 2)
+             where (type, id, partition) in (
+               select value ->> 1, unhex(value ->> 2), value ->> 0
                from json_each(?1)
              )",
         );
@@ -211,7 +211,7 @@ fn encode(
         waiting: Batch::new("insert into waiting (type, id, body)", ""),
         moved: Batch::new(
             "insert into moved (partition, type, id, seq, time, author, tag)",
-            "on conflict (partition, type, id) do update
+            "on conflict (type, id, partition) do update
              set seq = excluded.seq, time = excluded.time, author = excluded.author, tag = excluded.tag",
         ),
         tallies: Batch::new(
