@@ -123,20 +123,27 @@ fn stands(held: &Held, path: &Path, stamp: Stamp, value: Option<&Value>) -> bool
 }
 
 fn is_lost(lost: &[Held], written: &Written, path: &Path) -> bool {
-    lost.iter().any(|entry| {
-        let entry = &entry.document.value;
-        let value = match (entry.get("value"), &written.value) {
-            (Some(a), Some(b)) => json::equal(a, b) || *path != written.path,
-            (None, None) => true,
-            _ => false,
-        };
-        entry["type"] == written.type_name.as_str()
-            && entry["record"] == json!(written.id)
-            && entry["pointer"] == path.to_string()
-            && entry["at"] == json!(written.stamp.time.millis())
-            && entry["node"] == json!(written.stamp.author.node)
-            && value
-    })
+    let entry_at = |path: &Path| {
+        lost.iter().map(|entry| &entry.document.value).find(|entry| {
+            entry["type"] == written.type_name.as_str()
+                && entry["record"] == json!(written.id)
+                && entry["pointer"] == path.to_string()
+                && entry["at"] == json!(written.stamp.time.millis())
+                && entry["node"] == json!(written.stamp.author.node)
+                && entry["tag"] == json!(format!("{:08x}", written.stamp.tag))
+        })
+    };
+    let Some(entry) = entry_at(path) else { return false };
+    match (entry.get("value"), &written.value) {
+        (Some(a), Some(b)) if json::equal(a, b) || *path != written.path => true,
+        // a part of it that was written over before has an entry of its own
+        (Some(Value::Object(a)), Some(Value::Object(b))) => b.iter().all(|(name, value)| {
+            let kept = a.get(name).is_some_and(|other| json::equal(other, value));
+            kept || entry_at(&path.property(name)).is_some_and(|entry| entry.get("value") == Some(value))
+        }),
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 fn set(state: &State, path: Path, content: Content) -> Change {
