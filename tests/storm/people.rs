@@ -122,28 +122,27 @@ fn stands(held: &Held, path: &Path, stamp: Stamp, value: Option<&Value>) -> bool
     own == Some(stamp) || held.state.stamp_at(path) == stamp || same
 }
 
+/// Whether what was written is kept as lost: as that write, or as one that said the same after it.
 fn is_lost(lost: &[Held], written: &Written, path: &Path) -> bool {
-    let entry_at = |path: &Path| {
-        lost.iter().map(|entry| &entry.document.value).find(|entry| {
+    let kept = |path: &Path, of: &dyn Fn(Option<&Value>) -> bool| {
+        lost.iter().map(|entry| &entry.document.value).any(|entry| {
             entry["type"] == written.type_name.as_str()
                 && entry["record"] == json!(written.id)
                 && entry["pointer"] == path.to_string()
-                && entry["at"] == json!(written.stamp.time.millis())
-                && entry["node"] == json!(written.stamp.author.node)
-                && entry["tag"] == json!(format!("{:08x}", written.stamp.tag))
+                && of(entry.get("value"))
         })
     };
-    let Some(entry) = entry_at(path) else { return false };
-    match (entry.get("value"), &written.value) {
-        (Some(a), Some(b)) if json::equal(a, b) || *path != written.path => true,
+    let same = |a: &Value, b: &Value| json::equal(a, b);
+    kept(path, &|value| match (value, &written.value) {
+        (Some(a), Some(b)) if same(a, b) || *path != written.path => true,
         // a part of it that was written over before has an entry of its own
         (Some(Value::Object(a)), Some(Value::Object(b))) => b.iter().all(|(name, value)| {
-            let kept = a.get(name).is_some_and(|other| json::equal(other, value));
-            kept || entry_at(&path.property(name)).is_some_and(|entry| entry.get("value") == Some(value))
+            a.get(name).is_some_and(|other| same(other, value))
+                || kept(&path.property(name), &|part| part.is_some_and(|part| same(part, value)))
         }),
         (None, None) => true,
         _ => false,
-    }
+    })
 }
 
 fn set(state: &State, path: Path, content: Content) -> Change {
