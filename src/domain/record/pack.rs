@@ -171,9 +171,18 @@ pub fn unpack(bytes: &[u8], seq: u64, document: Option<Value>, dictionary: &Dict
     if !reader.bytes.is_empty() {
         return Err(Damaged("more than a record"));
     }
-    if let Some(document) = document {
-        fill(&mut root, Some(&document), true, Stamp::NEVER, &mut Path::root(), &reader.parked)?;
-        strip(&mut root);
+    match (document, &mut root) {
+        // most records are as they were made
+        (Some(document), Place { write: Some(write), removal: None, order: None, inside })
+            if inside.is_empty() && matches!(write.content, Content::Json(_)) =>
+        {
+            write.content = Content::json(document);
+        }
+        (Some(document), root) => {
+            fill(root, Some(&document), true, Stamp::NEVER, &mut Path::root(), &reader.parked)?;
+            strip(root);
+        }
+        (None, _) => {}
     }
     let mut state = State { root, bin, written };
     state.settle();

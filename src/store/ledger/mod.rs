@@ -186,6 +186,7 @@ impl<'a> Ledger<'a> {
                 let sent = saves.iter().filter_map(|save| self.facts.sent.get(save)?.as_ref());
                 let needs = sent.flatten().flat_map(|key| [Need::Record(key.clone()), Need::Unsent(key.clone())]);
                 self.require(needs.collect())?;
+                self.prepare_provisional()?;
                 self.attempt(|draft| draft.acknowledge(saves))
             }
             Request::Local(changes) => self.attempt(|draft| draft.local(changes)),
@@ -249,6 +250,19 @@ impl<'a> Ledger<'a> {
             }
         }
         self.require(needs)
+    }
+
+    /// Has all supplied at once that is needed to see which provisional entries have had their time.
+    fn prepare_provisional(&self) -> Result<(), Halt> {
+        self.require(vec![Need::Provisional])?;
+        let lost = TypeName::built_in(TypeName::LOST);
+        let entries: Vec<Key> = self.facts.provisional.iter().flatten().map(|id| (lost.clone(), *id)).collect();
+        let needs = entries.iter().flat_map(|key| [Need::Record(key.clone()), Need::Unsent(key.clone())]);
+        self.require(needs.collect())?;
+        let held = entries.iter().filter_map(|key| self.facts.records.get(key)?.as_ref());
+        let about = held.filter_map(lost::target);
+        let needs = about.flat_map(|key| [Need::Unsent(key.clone()), Need::Record(key.clone()), Need::Entries(key)]);
+        self.require(needs.collect())
     }
 
     /// Says which of these facts are not known yet.

@@ -1,12 +1,14 @@
 //! Records as they lie in the table. Many are read as one row, since each row that crosses from the connection's thread
 //! costs as much as reading a record.
 
+use serde_json::Value;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::failed;
 use super::setup::Names;
+use crate::domain::record::Document;
 use crate::domain::record::pack::unpack;
 use crate::store::{Flags, Held, StoreError};
 
@@ -37,15 +39,15 @@ fn record(head: &str, doc: &str, names: &Names) -> Result<(i64, Held), StoreErro
     let integer = |text: &str| text.parse::<i64>().map_err(|_| damaged("number"));
     let bytes = |text: &str| data_encoding::HEXUPPER.decode(text.as_bytes()).map_err(|_| damaged("bytes"));
     let id = Uuid::from_slice(&bytes(id)?).map_err(|_| damaged("id"))?;
-    let value = serde_json::from_str(doc).map_err(|_| damaged("document"))?;
+    let value: Value = serde_json::from_str(doc).map_err(|_| damaged("document"))?;
     let seq = integer(seq)? as u64;
-    let state = unpack(&bytes(stamps)?, seq, Some(value), &names.dictionary);
+    let state = unpack(&bytes(stamps)?, seq, Some(value.clone()), &names.dictionary);
     let state = state.map_err(|err| StoreError::Damaged(format!("{id}: {err}")))?;
     let held = Held {
         type_name: names.types.get(integer(type_name)?).ok_or_else(|| damaged("type"))?.clone(),
         id,
         partition: names.partitions.get(integer(partition)?).ok_or_else(|| damaged("partition"))?.clone(),
-        document: state.document(),
+        document: if state.has_groups() { state.document() } else { Document::new(value) },
         state,
         seq,
         flags: Flags(integer(flags)? as u8),
