@@ -148,7 +148,7 @@ fn a_foreign_epoch_starts_the_cursors_again_and_drops_nothing() {
     fail(&mut session, Doing::Pull(partition("a")), Failure::ForeignEpoch, 1);
     assert_eq!(session.next(1), Step::Hello);
     let held = vec![holding("a", 4, 4)];
-    session.handle(Event::Welcomed { welcome: welcome(Epoch(2), vec![head("a", 3)]), held }, 1, 0);
+    session.handle(Event::Welcomed { welcome: welcome(Epoch(2), vec![head("a", 30)]), held }, 1, 0);
     let Step::Pull { cursor, .. } = session.next(1) else { panic!("a pull was expected") };
     assert_eq!(cursor, Cursor::start(Epoch(2)));
     session.handle(Event::Heard(Hint { epoch: EPOCH, partition: partition("a"), head: 99, records: 1 }), 1, 0);
