@@ -259,6 +259,8 @@ pub struct Storm {
     edges: Vec<Edge>,
     trace: blake3::Hasher,
     raging: bool,
+    /// How often sessions that were ended had to heal a difference.
+    healed: u64,
 }
 
 const START: i64 = 1_760_000_000_000;
@@ -347,6 +349,7 @@ impl Storm {
             edges,
             trace: blake3::Hasher::new(),
             raging: true,
+            healed: 0,
         }
     }
 
@@ -394,6 +397,7 @@ impl Storm {
                 47..49 => {
                     // the program was ended and started again
                     let now = self.now();
+                    self.healed += self.edges[which].session.healed();
                     self.edges[which].session = Session::new(now);
                     self.waiting(which);
                     self.note("restart");
@@ -621,6 +625,8 @@ impl Storm {
             assert_eq!(now(edge.carrier.store.waiting()).expect("the model store works"), 0);
         }
         self.check_digests();
+        let healed: u64 = self.edges.iter().map(|edge| edge.session.healed()).sum();
+        assert_eq!(self.healed + healed, 0, "digests differed, and pulling from the beginning healed it");
         let hub = Self::held(&*self.hub_store);
         let lost: Vec<Held> = hub.values().filter(|held| held.type_name.as_str() == TypeName::LOST).cloned().collect();
         let missing = self.memory.lock().expect("one thread").missing(&hub, &lost);

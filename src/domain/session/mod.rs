@@ -187,6 +187,7 @@ pub struct Session {
     listed: u64,
     lanes: BTreeMap<Partition, Lane>,
     pulls: u64,
+    healed: u64,
     waiting: u64,
     /// Whether what the hub last said of itself still counts.
     greeted: bool,
@@ -219,6 +220,7 @@ impl Session {
             listed: 0,
             lanes: BTreeMap::new(),
             pulls: 0,
+            healed: 0,
             waiting: 0,
             greeted: false,
             hello_at: now,
@@ -278,7 +280,10 @@ impl Session {
 
     /// The partition to pull from: types, people, then whichever was served longest ago.
     fn behind(&mut self, now: i64) -> Option<Partition> {
-        self.lanes.values_mut().filter(|lane| lane.is_healing_due(now)).for_each(|lane| lane.heal(now));
+        for lane in self.lanes.values_mut().filter(|lane| lane.is_healing_due(now)) {
+            lane.heal(now);
+            self.healed += 1;
+        }
         let behind = self.lanes.iter().filter(|(_, lane)| !lane.is_complete() && lane.retry.is_ready(now));
         let first = behind.min_by_key(|(partition, lane)| (rank(partition), lane.served));
         first.map(|(partition, _)| partition.clone())
@@ -618,6 +623,11 @@ impl Session {
     /// Where each partition stands, for telling the hub.
     pub fn cursors(&self) -> impl Iterator<Item = (&Partition, Cursor)> {
         self.lanes.iter().map(|(partition, lane)| (partition, lane.cursor))
+    }
+
+    /// How often a digest that differed made it pull a partition from the beginning. Each time is a fault somewhere.
+    pub fn healed(&self) -> u64 {
+        self.healed
     }
 
     pub fn is_in_step(&self) -> bool {

@@ -123,7 +123,7 @@ fn a_difference_is_healed_from_the_beginning_once_and_then_rarely() {
     let mut session = greeted(vec![head("a", 9)], vec![holding("a", 9, 4)]);
     session.handle(Event::Compared { waiting: 0, held: vec![holding("a", 9, 4)] }, 1, 0);
     let Step::Pull { cursor, .. } = session.next(1) else { panic!("a pull was expected") };
-    assert_eq!(cursor, Cursor::start(EPOCH));
+    assert_eq!((cursor, session.healed()), (Cursor::start(EPOCH), 1));
     joined(&mut session, "a", None, 9, 1);
     session.handle(Event::Compared { waiting: 0, held: vec![holding("a", 9, 4)] }, 1, 0);
     assert_eq!(state(&session), LinkState::Behind);

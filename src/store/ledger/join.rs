@@ -130,12 +130,14 @@ impl Draft<'_> {
         Ok(beaten.collect())
     }
 
-    /// A record left the partition at the hub. It is dropped here unless the value that took it away, or a later one, is
-    /// known: then it came by another partition, or is on its way to the hub.
-    pub(super) fn leave(&mut self, moved: &Moved) -> Result<(), Halt> {
+    /// A record is not in the partition at the hub. It is dropped if it is there here, unless the value that took it away,
+    /// or a later one, is known: then it came by another partition, or is on its way to the hub.
+    pub(super) fn leave(&mut self, moved: &Moved, partition: &Partition) -> Result<(), Halt> {
         let key = (moved.type_name.clone(), moved.id);
         let Some(held) = self.held(&key)? else { return Ok(()) };
-        if self.scope_stamp(&key.0, &held.state, &held.document.value, &held.partition) < moved.stamp {
+        if held.partition == *partition
+            && self.scope_stamp(&key.0, &held.state, &held.document.value, &held.partition) < moved.stamp
+        {
             self.let_go(&key)?;
         }
         Ok(())

@@ -86,7 +86,7 @@ impl Draft<'_> {
     }
 
     /// A write that came too late to decide where the record is: readers of the partition that its author took the record
-    /// to are told that it is not there.
+    /// to are told that it is not there. Those of them who read the partition where it is get it whole, for they drop it.
     pub(super) fn announce_overruled(&mut self, part: &Part) -> Result<(), Halt> {
         let Some(held) = self.held(part.key)?.cloned() else { return Ok(()) };
         let mut as_written = held.state.clone();
@@ -102,6 +102,12 @@ impl Draft<'_> {
             self.news.moved.insert((meant.clone(), part.key.clone()), Some((self.seq, decided)));
             self.head(&meant, self.seq);
             self.notify(meant, part.key, self.seq, decided);
+            let mut held = held;
+            held.state.renumber(self.seq);
+            held.seq = self.seq;
+            self.head(&held.partition, self.seq);
+            self.notify(held.partition.clone(), part.key, self.seq, decided);
+            self.put(held);
         }
         Ok(())
     }

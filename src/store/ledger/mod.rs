@@ -175,7 +175,7 @@ impl<'a> Ledger<'a> {
                     progress.step += 1;
                 }
                 while let Some(moved) = page.moved.get(progress.step - rows) {
-                    self.attempt(|draft| draft.leave(moved))?;
+                    self.attempt(|draft| draft.leave(moved, &page.partition))?;
                     progress.step += 1;
                 }
                 self.attempt(|draft| draft.reach(page))?;
