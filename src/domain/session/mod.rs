@@ -187,6 +187,8 @@ pub struct Session {
     listed: u64,
     lanes: BTreeMap<Partition, Lane>,
     pulls: u64,
+    /// How many there were when the hub last listed all partitions at one moment.
+    pulls_at_listing: u64,
     healed: u64,
     waiting: u64,
     /// Whether what the hub last said of itself still counts.
@@ -220,6 +222,7 @@ impl Session {
             listed: 0,
             lanes: BTreeMap::new(),
             pulls: 0,
+            pulls_at_listing: 0,
             healed: 0,
             waiting: 0,
             greeted: false,
@@ -330,7 +333,7 @@ impl Session {
             Event::Joined { partition, cursor, head, digest, rows } => {
                 self.joined(&partition, cursor, head, digest, rows, now);
             }
-            Event::Compared { waiting, held } => self.compared(waiting, held),
+            Event::Compared { waiting, held } => self.compared(waiting, held, now),
             Event::Failed { doing, failure } => self.failed(doing, failure, now, random),
             Event::Heard(hint) => self.heard(hint),
             Event::LiveUp => {
@@ -393,6 +396,7 @@ impl Session {
         }
         self.limits = welcome.limits;
         self.listed = welcome.head;
+        self.pulls_at_listing = self.pulls;
         let listed: BTreeSet<&Partition> = welcome.partitions.iter().map(|head| &head.id).collect();
         self.lanes.retain(|partition, _| listed.contains(partition));
         let cursors: BTreeMap<&Partition, Cursor> = held
@@ -408,6 +412,9 @@ impl Session {
             });
             lane.hear(head.head, head.digest);
             lane.waiting = head.newer;
+            if lane.check == Check::Doubtful {
+                lane.check = Check::Unknown;
+            }
             if lane.cursor.base > head.head {
                 // the hub knows less than it handed out: its past changed without its saying so
                 lane.restart();
@@ -474,7 +481,7 @@ impl Session {
         self.report(now);
     }
 
-    /// Lets the hub know soon how far this node is.
+    /// Says hello soon, so that the hub knows how far this node is, or this node what the hub holds.
     fn report(&mut self, now: i64) {
         self.hello_at = self.hello_at.min(now + REPORT);
     }
@@ -491,7 +498,7 @@ impl Session {
         }
     }
 
-    fn compared(&mut self, waiting: u64, held: Vec<Holding>) {
+    fn compared(&mut self, waiting: u64, held: Vec<Holding>, now: i64) {
         self.waiting = waiting;
         if waiting > 0 {
             return;
@@ -500,10 +507,14 @@ impl Session {
             self.find_foreign(&held);
         }
         self.find_beyond(&held);
+        let exact = self.pulls == self.pulls_at_listing;
         let digests: BTreeMap<Partition, Digest> =
             held.into_iter().map(|holding| (holding.partition, holding.digest)).collect();
         for (partition, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.is_comparable()) {
-            lane.compare(digests.get(partition).copied().unwrap_or_default());
+            lane.compare(digests.get(partition).copied().unwrap_or_default(), exact);
+        }
+        if self.lanes.values().any(|lane| lane.check == Check::Doubtful) {
+            self.report(now);
         }
     }
 
@@ -609,7 +620,7 @@ impl Session {
         if let Some(partition) = &self.beyond {
             return (LinkState::Behind, format!("{partition} is here and not at the hub"));
         }
-        if self.lanes.values().any(|lane| lane.check == Check::Unknown) {
+        if self.lanes.values().any(|lane| lane.check != Check::Equal) {
             return (LinkState::Behind, "comparing with the hub".into());
         }
         (LinkState::InStep, "this node and the hub hold the same".into())
