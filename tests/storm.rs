@@ -40,7 +40,6 @@ fn run(seed: u64) -> String {
 }
 
 #[test]
-#[ignore = "open fault: after about a quarter of the storms a digest differs between hub and edge although the records are alike"]
 fn after_any_storm_all_nodes_are_equal_and_nothing_is_lost() {
     if let Some(seed) = number("OUTPOST_SEED") {
         println!("seed {seed}: {}", run(seed));
@@ -48,17 +47,13 @@ fn after_any_storm_all_nodes_are_equal_and_nothing_is_lost() {
     }
     let seeds = number("OUTPOST_SEEDS").unwrap_or(SEEDS);
     let workers = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
+    let fails = |seed: &u64| std::panic::catch_unwind(|| run(*seed)).is_err();
     let workers: Vec<_> = (0..workers)
-        .map(|worker| {
-            std::thread::spawn(move || -> Vec<u64> {
-                let mine = (worker..seeds).step_by(workers as usize);
-                mine.filter(|seed| std::panic::catch_unwind(|| drop(run(*seed))).is_err()).collect()
-            })
-        })
+        .map(|worker| std::thread::spawn(move || (worker..seeds).step_by(workers as usize).filter(fails).collect()))
         .collect();
-    let mut failed: Vec<u64> = workers.into_iter().flat_map(|worker| worker.join().expect("it counts")).collect();
-    failed.sort_unstable();
-    assert_eq!(failed, [0u64; 0], "these seeds fail");
+    let failed = workers.into_iter().map(|worker| worker.join().expect("what fails is caught"));
+    let failed: Vec<u64> = failed.collect::<Vec<Vec<u64>>>().concat();
+    assert!(failed.is_empty(), "{} of {seeds} seeds failed: {failed:?}", failed.len());
 }
 
 #[test]

@@ -1,130 +1,159 @@
--- The first form of a node's memory: records with their packed stamps, and what travels or stays beside them.
+-- What a node knows: records as plain JSON with their stamps beside, so that lists, exports and people's own SQL stay
+-- plain; what changed and how; what waits; and the small ordinals that types, partitions, authors and names have here.
+
+create table node (
+  one integer primary key,
+  seq integer not null,
+  clock integer not null,
+  constraint node_is_one check (one = 1)
+) strict;
+
+insert into node (one, seq, clock)
+values (1, 0, 0);
 
 create table type (
-    ordinal integer primary key,
-    name text not null constraint type_name unique
-);
+  ordinal integer primary key,
+  name text not null,
+  constraint type_name unique (name)
+) strict;
 
--- our own types come first, so that statements can name them
+-- the first one is known to indexes below
 insert into type (ordinal, name)
-values (1, '_type'), (2, '_revision'), (3, '_person'), (4, '_lost');
+values (1, '_lost');
 
-create table name (
-    ordinal integer primary key,
-    text text not null
-);
+create table partition (
+  ordinal integer primary key,
+  name text not null,
+  head integer not null,
+  records integer not null,
+  digest blob not null,
+  constraint partition_name unique (name)
+) strict;
 
 create table author (
-    ordinal integer primary key,
-    node integer not null,
-    incarnation integer not null,
-    person blob not null
-);
+  ordinal integer primary key,
+  node integer not null,
+  incarnation integer not null,
+  person blob not null,
+  constraint author_is_one unique (node, incarnation, person)
+) strict;
 
--- a disjoint part of all records; cursors run through one
-create table partition (
-    ordinal integer primary key,
-    name text not null constraint partition_name unique,
-    head integer not null,
-    records integer not null,
-    digest text not null,
-    epoch integer,
-    base integer,
-    after integer
-);
+create table name (
+  ordinal integer primary key,
+  name text not null,
+  constraint name_is_one unique (name)
+) strict;
 
+-- facet is 0: fields that some edges must not hold will get a row of their own
 create table record (
-    rowid integer primary key,
-    type integer not null,
-    id blob not null,
-    facet integer not null default 0,
-    partition integer not null,
-    doc text not null,
-    stamps blob not null,
-    seq integer not null,
-    flags integer not null,
-    constraint record_key unique (type, id, facet)
-);
+  number integer primary key,
+  type integer not null,
+  id blob not null,
+  facet integer not null,
+  partition integer not null,
+  seq integer not null,
+  flags integer not null,
+  stamps blob not null,
+  doc text not null,
+  constraint record_key unique (type, id, facet)
+) strict;
 
-create index record_seq on record (partition, seq);
+create index record_change
+on record (partition, seq);
 
-create index record_flagged on record (flags) where flags & 30 != 0;
+create index record_binned
+on record (type, id)
+where flags & 1 = 1;
 
--- the records of a type in order of change; lists without a wish for another order
-create index record_changed on record (type, seq);
+create index record_flagged
+on record (seq)
+where flags > 1;
 
--- the entries of what a record lost
-create index record_lost on record (json_extract(doc, '$.record')) where type = 4;
+create index record_about
+on record (doc ->> '$.record')
+where type = 1;
 
+create table tally (
+  type integer not null,
+  flags integer not null,
+  records integer not null,
+  constraint tally_key primary key (type, flags)
+) strict, without rowid;
+
+-- a line without an act is not shown: it remembers what a write had seen
 create table history (
-    type integer not null,
-    id blob not null,
-    seq integer not null,
-    line integer not null,
-    time integer not null,
-    author integer not null,
-    tag integer not null,
-    path text not null,
-    act text not null,
-    old text,
-    new text,
-    replaced_time integer not null,
-    replaced_author integer not null,
-    replaced_tag integer not null,
-    seen_at integer not null,
-    primary key (type, id, seq, line)
-) without rowid;
+  number integer primary key,
+  record integer not null,
+  seq integer not null,
+  time integer not null,
+  author integer not null,
+  tag integer not null,
+  path text not null,
+  act integer,
+  old text,
+  new text,
+  seen_time integer,
+  seen_author integer,
+  seen_tag integer,
+  seen_at integer not null
+) strict;
 
--- saves the hub has not acknowledged, byte for byte
+create index history_record
+on history (record, number);
+
 create table outbox (
-    position integer primary key autoincrement,
-    save blob not null constraint outbox_save unique,
-    body blob not null
-);
+  position integer primary key,
+  save blob not null,
+  body blob not null,
+  constraint outbox_save unique (save)
+) strict;
 
-create table outbox_record (
-    type integer not null,
-    id blob not null,
-    save blob not null,
-    primary key (type, id, save)
-) without rowid;
+create table unsent (
+  position integer not null,
+  record integer not null,
+  constraint unsent_key primary key (position, record)
+) strict, without rowid;
 
--- saves of records that are not here yet
+create index unsent_record
+on unsent (record, position);
+
+-- saves of records that are not here
 create table waiting (
-    position integer primary key autoincrement,
-    type integer not null,
-    id blob not null,
-    body blob not null
-);
+  number integer primary key,
+  type integer not null,
+  id blob not null,
+  body blob not null
+) strict;
 
-create index waiting_record on waiting (type, id);
+create index waiting_record
+on waiting (type, id);
 
 -- records that left a partition
 create table moved (
-    partition integer not null,
-    seq integer not null,
-    type integer not null,
-    id blob not null,
-    time integer not null,
-    author integer not null,
-    tag integer not null,
-    primary key (partition, seq)
-) without rowid;
+  partition integer not null,
+  type integer not null,
+  id blob not null,
+  seq integer not null,
+  time integer not null,
+  author integer not null,
+  tag integer not null,
+  constraint moved_key primary key (type, id, partition)
+) strict, without rowid;
 
--- documents of this node alone, which never travel
+create index moved_change
+on moved (partition, seq);
+
+-- documents of this node alone
 create table local (
-    kind text not null,
-    key text not null,
-    doc text not null,
-    primary key (kind, key)
-) without rowid;
+  kind text not null,
+  key text not null,
+  doc text not null,
+  constraint local_key primary key (kind, key)
+) strict, without rowid;
 
-create table standing (
-    one integer primary key constraint standing_one check (one = 1),
-    clock integer not null,
-    seq integer not null,
-    waiting integer not null
-);
-
-insert into standing (one, clock, seq, waiting)
-values (1, 0, 0, 0);
+-- indexes this node made for lists that people look at
+create table list_index (
+  name text primary key,
+  type integer not null,
+  terms text not null
+) strict;

@@ -213,6 +213,11 @@ impl Partition {
         Self("_people".into())
     }
 
+    /// Whether it is a node's own and never travels.
+    pub fn is_local(&self) -> bool {
+        self.0.starts_with('_') && *self != Self::types() && *self != Self::people()
+    }
+
     /// All records of a type that declares no `x-scope`.
     pub fn of_type(name: &TypeName) -> Self {
         Self(name.to_string())

@@ -47,7 +47,7 @@ pub enum ScopeError {
 
 impl Scope {
     pub fn contains(&self, partition: &Partition) -> bool {
-        let Scope::Types(types) = self else { return true };
+        let Scope::Types(types) = self else { return !partition.is_local() };
         if *partition == Partition::types() || *partition == Partition::people() {
             return true;
         }
@@ -174,6 +174,7 @@ mod tests {
             assert!(scope.contains(&Partition::people()));
         }
         assert!(Scope::All.contains(&Partition::of_type(&name("vitals"))));
+        assert!(!Scope::All.contains(&Partition("_here".into())), "what is a node's own never travels");
     }
 
     #[test]

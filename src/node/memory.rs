@@ -16,8 +16,8 @@ use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
 use crate::domain::save::Save;
 use crate::domain::schema::Schema;
 use crate::store::{
-    Changes, Flags, Held, HistoryLine, Judge, Notice, Outcome, Page, PartitionState, Query, Request, Sort, SortKey,
-    Store, StoreError, Tally,
+    Changes, Digest, Flags, Held, HistoryLine, Judge, Notice, Outcome, Page, PartitionState, Query, Request, Sort,
+    SortKey, Store, StoreError, Tally,
 };
 
 /// A custom type as it is now.
@@ -337,6 +337,10 @@ impl Store for Watched {
 
     async fn local(&self, kind: &str, key: &str) -> Result<Option<Value>, StoreError> {
         self.store.local(kind, key).await
+    }
+
+    async fn recompute_digests(&self) -> Result<Vec<(Partition, Digest)>, StoreError> {
+        self.store.recompute_digests().await
     }
 
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {

@@ -1,14 +1,14 @@
 //! Keeps what a node knows. All SQL is below this module; nothing above it names a database.
 //!
 //! [`Store`] is the seam: the SQLite store runs nodes, the model store beside it runs simulations, and one suite of
-//! tests, `contract.rs`, holds for both. What a write *does* is decided once for both in `ledger.rs`, without I/O.
+//! tests, `contract`, holds for both. What a write *does* is decided once for both in `ledger`, without I/O.
 
 #[cfg(test)]
 mod contract;
 mod ledger;
+mod list;
 mod model;
-mod query;
-mod sqlite;
+pub mod sqlite;
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub trait Store: Send + Sync {
 
     async fn record(&self, type_name: &TypeName, id: RecordId) -> Result<Option<Held>, StoreError>;
 
-    /// A page of one type's records, in the asked order with the id as the last word.
+    /// A page of one type's records, in the asked order with the id as the last word, in the direction of the first.
     async fn records(&self, query: &Query) -> Result<Page, StoreError>;
 
     /// How many records of each type there are.
@@ -73,13 +73,17 @@ pub trait Store: Send + Sync {
     /// How many saves wait to be acknowledged.
     async fn waiting(&self) -> Result<u64, StoreError>;
 
-    /// Every partition that ever held a record here, with head and digest of one moment.
+    /// Every partition that ever held a record here or was pulled, with head and digest of one moment.
     async fn partitions(&self) -> Result<Vec<PartitionState>, StoreError>;
 
     /// Documents of this node alone, which never travel: sessions, tokens, nodes, invitations, cursors, settings. In order of key.
     async fn locals(&self, kind: &str) -> Result<Vec<(String, Value)>, StoreError>;
 
     async fn local(&self, kind: &str, key: &str) -> Result<Option<Value>, StoreError>;
+
+    /// The digest of every partition that holds records, computed anew from all of them: what [`Store::partitions`] says
+    /// must be the same. For a check-up; it reads everything.
+    async fn recompute_digests(&self) -> Result<Vec<(Partition, Digest)>, StoreError>;
 
     /// What was committed, as it is committed. A receiver that falls behind is told so and looks for itself.
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>>;
@@ -101,9 +105,11 @@ pub enum Request {
     /// The hub has these saves: they leave the outbox.
     Acknowledge(Vec<SaveId>),
     /// Rows of these partitions are outside this node's scope now and are dropped, whatever their cursors say, except
-    /// those with saves that the hub has not acknowledged.
+    /// those with saves that the hub has not acknowledged; these go when it has. Done in steps that others may write
+    /// between; what a crash interrupts is finished by asking again.
     Forget(Vec<Partition>),
     /// Judges the records of a type again, after its publications changed: flags and partitions are brought up to date.
+    /// Done in steps, like [`Request::Forget`].
     Rejudge(TypeName),
     /// Documents of this node alone. All or none: if an expectation fails, the outcome is [`Outcome::Unexpected`].
     Local(Vec<LocalChange>),
@@ -222,8 +228,10 @@ impl Flags {
     pub const UNKNOWN_REVISION: Flags = Flags(8);
     /// Values of it lost a merge and nobody has decided yet.
     pub const LOST: Flags = Flags(16);
-    /// Values of it lost a merge at some time.
-    pub const HAD_LOST: Flags = Flags(32);
+    /// Outside this node's scope, and kept until the hub has what was saved here.
+    pub const LEAVING: Flags = Flags(32);
+    /// A lost value that only this node knows of: shown here until the hub has judged the save that lost.
+    pub const PROVISIONAL: Flags = Flags(64);
 
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
@@ -256,7 +264,8 @@ pub struct Filter {
     pub value: Value,
 }
 
-/// Absent and `null` are empty; an absent field is never equal, less or greater, and always not equal.
+/// Absent and `null` are empty. An absent field is never equal, less or greater, and always not equal; a `null` equals
+/// only `null`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     Equal,
@@ -311,7 +320,7 @@ pub struct HistoryLine {
     pub act: EffectKind,
     pub old: Option<Value>,
     pub new: Option<Value>,
-    /// What the author had seen there.
+    /// What the author had seen there, if that is known here.
     pub replaced: Stamp,
     /// When this node took it in, in milliseconds.
     pub seen_at: i64,
@@ -363,6 +372,8 @@ pub enum StoreError {
     OldSqlite(String),
     #[error("a record in the database is damaged: {0}")]
     Damaged(String),
+    #[error("the save is over a limit: {0}")]
+    Limit(String),
     #[error("the cursor is not one of this list")]
     Cursor,
     #[error("the store is closed")]

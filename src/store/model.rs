@@ -1,181 +1,301 @@
-//! A store in memory, for simulations and tests: the same ledger, no disk.
+//! A store in memory, for simulations and tests: the same ledger over plain maps.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use super::ledger::{Batch, Key, Ledger, Shelf, Standing};
+use super::ledger::{CURSOR, Facts, Halt, Key, Ledger, Line, Need, News, Progress, Quiet, here};
+use super::list::{Position, matches};
 use super::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Moved, Notice, Outcome, Page, PartitionState, Query, Request,
-    Row, Store, StoreError, Tally, query,
+    Row, Store, StoreError, Tally,
 };
-use crate::domain::ids::{Partition, RecordId, TypeName};
-use crate::domain::path::Path;
+use crate::domain::clock::Clock;
+use crate::domain::ids::{Partition, RecordId, SaveId, TypeName};
 use crate::domain::record::pack::{Values, pack};
 use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
 
-/// Everything in maps behind one lock.
+/// How many records a step of [`Request::Forget`] and [`Request::Rejudge`] takes.
+pub(super) const STEP: usize = 500;
+
+/// Keeps everything in memory and nothing on disk. What it holds can be copied, as a disk can.
 pub struct Model {
     judge: Arc<dyn Judge>,
-    shelves: Mutex<Shelves>,
+    memory: Mutex<Memory>,
     notices: broadcast::Sender<Arc<Vec<Notice>>>,
 }
 
-#[derive(Default)]
-struct Shelves {
-    standing: Standing,
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    seq: u64,
+    clock: Clock,
     records: BTreeMap<Key, Held>,
-    history: BTreeMap<Key, Vec<HistoryLine>>,
-    outbox: Vec<Save>,
-    waiting: Vec<(Key, Save)>,
-    moved: Vec<(Partition, Moved)>,
+    history: BTreeMap<Key, Vec<Line>>,
+    outbox: Vec<(SaveId, Vec<u8>, Vec<Key>)>,
+    waiting: BTreeMap<Key, Vec<Save>>,
+    moved: BTreeMap<(Partition, Key), (u64, Stamp)>,
+    partitions: BTreeMap<Partition, Sum>,
     locals: BTreeMap<(String, String), Value>,
+    closed: bool,
 }
 
-const POISON: &str = "no holder of this lock panics";
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    head: u64,
+    records: u64,
+    digest: Digest,
+}
 
 impl Model {
     pub fn new(judge: Arc<dyn Judge>) -> Self {
-        Self { judge, shelves: Mutex::default(), notices: broadcast::channel(1024).0 }
+        Self { judge, memory: Mutex::default(), notices: broadcast::channel(1024).0 }
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Shelves) -> T) -> T {
-        read(&self.shelves.lock().expect(POISON))
-    }
-}
-
-impl Shelf for &mut Shelves {
-    async fn record(&mut self, key: &Key) -> Result<Option<Held>, StoreError> {
-        Ok(self.records.get(key).cloned())
+    /// Another store that holds what this one holds now: what a copied disk image, or a backup, is.
+    pub fn copy(&self, judge: Arc<dyn Judge>) -> Self {
+        Self { judge, memory: Mutex::new(self.memory().clone()), notices: broadcast::channel(1024).0 }
     }
 
-    async fn named(&mut self, key: &Key) -> Result<HashSet<(Path, Stamp)>, StoreError> {
-        let lines = self.history.get(key).map(Vec::as_slice).unwrap_or_default();
-        Ok(lines.iter().map(|line| (line.path.clone(), line.replaced)).collect())
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // a panic elsewhere cannot have left it half written: news are taken over after they are complete
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn waiting(&mut self, key: &Key) -> Result<Vec<Save>, StoreError> {
-        Ok(self.waiting.iter().filter(|(waits, _)| waits == key).map(|(_, save)| save.clone()).collect())
+    fn open(&self) -> Result<MutexGuard<'_, Memory>, StoreError> {
+        let memory = self.memory();
+        if memory.closed { Err(StoreError::Closed) } else { Ok(memory) }
     }
 
-    async fn is_unsent(&mut self, key: &Key) -> Result<bool, StoreError> {
-        let speaks = |save: &Save| save.records.iter().any(|record| record.type_name == key.0 && record.id == key.1);
-        Ok(self.outbox.iter().any(speaks))
-    }
-
-    async fn local(&mut self, kind: &str, key: &str) -> Result<Option<Value>, StoreError> {
-        Ok(self.locals.get(&(kind.to_owned(), key.to_owned())).cloned())
-    }
-
-    async fn keys_of_partition(&mut self, partition: &Partition) -> Result<Vec<Key>, StoreError> {
-        Ok(self.records.iter().filter(|(_, held)| held.partition == *partition).map(|(key, _)| key.clone()).collect())
-    }
-
-    async fn keys_of_type(&mut self, type_name: &TypeName) -> Result<Vec<Key>, StoreError> {
-        Ok(self.records.keys().filter(|key| key.0 == *type_name).cloned().collect())
-    }
-
-    async fn lost_entries(&mut self, key: &Key) -> Result<Vec<RecordId>, StoreError> {
-        let of = |held: &Held| {
-            let value = &held.document.value;
-            value["type"] == key.0.as_str() && value["record"] == serde_json::json!(key.1)
+    /// Carries something out on the ledger and takes over what is new.
+    fn run<T>(&self, mut step: impl FnMut(&mut Ledger) -> Result<T, Halt>) -> Result<T, StoreError> {
+        let mut memory = self.open()?;
+        let mut ledger = Ledger::new(self.judge.as_ref(), memory.quiet(), memory.seq, memory.clock);
+        let result = loop {
+            match step(&mut ledger) {
+                Ok(result) => break result,
+                Err(Halt::Missing(needs)) => needs.iter().for_each(|need| memory.supply(need, &mut ledger.facts)),
+                Err(Halt::Fault(err)) => return Err(err),
+            }
         };
-        let lost = self.records.iter().filter(|(name, held)| name.0.as_str() == TypeName::LOST && of(held));
-        Ok(lost.map(|(name, _)| name.1).collect())
+        let Ledger { seq, clock, facts, news, .. } = ledger;
+        (memory.seq, memory.clock) = (seq, clock);
+        let notices = memory.take(facts, news);
+        if !notices.is_empty() {
+            // nobody may be listening
+            let _ = self.notices.send(Arc::new(notices));
+        }
+        Ok(result)
+    }
+
+    /// Carries something out on the records that are chosen, some at a time.
+    fn run_all(
+        &self,
+        chosen: impl Fn(&Held) -> bool,
+        mut step: impl FnMut(&mut Ledger, &[Key]) -> Result<(), Halt>,
+    ) -> Result<(), StoreError> {
+        let keys: Vec<Key> =
+            self.open()?.records.iter().filter(|(_, held)| chosen(held)).map(|(key, _)| key.clone()).collect();
+        if keys.is_empty() {
+            return self.run(|ledger| step(ledger, &[]));
+        }
+        keys.chunks(STEP).try_for_each(|keys| self.run(|ledger| step(ledger, keys)))
     }
 }
 
-impl Shelves {
-    fn write_down(&mut self, batch: Batch, standing: Standing) -> Vec<Notice> {
-        self.standing = standing;
-        for held in batch.records {
-            self.records.insert((held.type_name.clone(), held.id), held);
+impl Memory {
+    fn quiet(&self) -> Quiet {
+        let lost = TypeName::built_in(TypeName::LOST);
+        Quiet {
+            waiting: self.waiting.is_empty(),
+            entries: self.of_type(&lost).next().is_none(),
+            unsent: self.outbox.is_empty(),
+            moved: self.moved.is_empty(),
         }
-        for key in batch.dropped {
-            self.records.remove(&key);
+    }
+
+    fn of_type<'a>(&'a self, type_name: &'a TypeName) -> impl Iterator<Item = &'a Held> {
+        let first = (type_name.clone(), RecordId::nil());
+        self.records.range(first..).take_while(move |(key, _)| key.0 == *type_name).map(|(_, held)| held)
+    }
+
+    fn supply(&self, need: &Need, facts: &mut Facts) {
+        match need {
+            Need::Record(key) => {
+                facts.records.insert(key.clone(), self.records.get(key).cloned());
+            }
+            Need::Named(key) => {
+                let lines = self.history.get(key).into_iter().flatten();
+                let named = lines.map(|line| (line.path.clone(), line.replaced)).collect();
+                facts.named.insert(key.clone(), named);
+            }
+            Need::Waiting(key) => {
+                facts.waiting.insert(key.clone(), self.waiting.get(key).cloned().unwrap_or_default());
+            }
+            Need::Entries(key) => {
+                let of = (key.0.as_str(), key.1.to_string());
+                let lost = TypeName::built_in(TypeName::LOST);
+                let about = |held: &&Held| {
+                    let text = |name: &str| held.document.value.get(name).and_then(Value::as_str);
+                    text("type") == Some(of.0) && text("record") == Some(of.1.as_str())
+                };
+                let open = |held: &Held| {
+                    !held.flags.has(Flags::BINNED)
+                        && held.document.value.get("state").and_then(Value::as_str) == Some("open")
+                };
+                let entries = self.of_type(&lost).filter(about).map(|held| (held.id, open(held))).collect();
+                facts.entries.insert(key.clone(), entries);
+            }
+            Need::Unsent(key) => {
+                let unsent = self.outbox.iter().filter(|(_, _, keys)| keys.contains(key)).map(|(save, _, _)| *save);
+                facts.unsent.insert(key.clone(), unsent.collect());
+            }
+            Need::Sent(save) => {
+                let keys = self.outbox.iter().find(|(id, _, _)| id == save).map(|(_, _, keys)| keys.clone());
+                facts.sent.insert(*save, keys);
+            }
+            Need::Local(kind, key) => {
+                let key = (kind.clone(), key.clone());
+                let value = self.locals.get(&key).cloned();
+                facts.locals.insert(key, value);
+            }
+            Need::Left(key) => {
+                let left = self.moved.keys().filter(|(_, of)| of == key).map(|(partition, _)| partition.clone());
+                facts.left.insert(key.clone(), left.collect());
+            }
+            Need::Provisional => {
+                let lost = TypeName::built_in(TypeName::LOST);
+                let here = self.of_type(&lost).filter(|held| held.flags.has(Flags::PROVISIONAL)).map(|held| held.id);
+                facts.provisional = Some(here.collect::<BTreeSet<_>>());
+            }
         }
-        for (key, line) in batch.history {
+    }
+
+    fn take(&mut self, mut facts: Facts, news: News) -> Vec<Notice> {
+        for key in &news.dropped {
+            self.history.remove(key);
+        }
+        for key in news.dirty {
+            match facts.records.remove(&key).flatten() {
+                Some(held) => self.records.insert(key, held),
+                None => self.records.remove(&key),
+            };
+        }
+        for (key, line) in news.lines {
             self.history.entry(key).or_default().push(line);
         }
-        let gone: BTreeSet<_> = batch.acknowledged.into_iter().collect();
-        self.outbox.extend(batch.outbox);
-        self.outbox.retain(|save| !gone.contains(&save.id));
-        self.waiting.retain(|(key, _)| !batch.arrived.contains(key));
-        self.waiting.extend(batch.waiting);
-        self.moved.extend(batch.moved);
-        for change in batch.locals {
-            let key = (change.kind.to_owned(), change.key);
-            match change.value {
+        self.outbox.retain(|(save, _, _)| !news.acknowledged.contains(save));
+        for (save, body) in news.outbox {
+            let keys = save.records.iter().map(|record| (record.type_name.clone(), record.id)).collect();
+            self.outbox.push((save.id, body, keys));
+        }
+        for key in &news.came {
+            self.waiting.remove(key);
+        }
+        for (key, save) in news.waits {
+            self.waiting.entry(key).or_default().push(save);
+        }
+        for (key, moved) in news.moved {
+            match moved {
+                Some(moved) => self.moved.insert(key, moved),
+                None => self.moved.remove(&key),
+            };
+        }
+        for (partition, shift) in news.partitions {
+            let sum = self.partitions.entry(partition).or_default();
+            sum.head = sum.head.max(shift.head);
+            sum.records = sum.records.saturating_add_signed(shift.records);
+            sum.digest = Digest(sum.digest.0.wrapping_add(shift.digest));
+        }
+        for (key, value) in news.locals {
+            match value {
                 Some(value) => self.locals.insert(key, value),
                 None => self.locals.remove(&key),
             };
         }
-        batch.notices
+        news.notices
     }
 }
 
 #[async_trait]
 impl Store for Model {
     async fn write(&self, request: Request) -> Result<Outcome, StoreError> {
-        let (outcome, notices) = {
-            let mut guard = self.shelves.lock().expect(POISON);
-            let shelves = &mut *guard;
-            let standing = shelves.standing.clone();
-            let mut ledger = Ledger::new(&*self.judge, standing, shelves);
-            let carried = futures_util::FutureExt::now_or_never(ledger.carry_out(&request));
-            let outcome = carried.expect("a shelf in memory never waits")?;
-            let (batch, standing, shelves) = ledger.finish();
-            (outcome, shelves.write_down(batch, standing))
-        };
-        if !notices.is_empty() {
-            // nobody listening is no failure
-            let _ = self.notices.send(Arc::new(notices));
+        match &request {
+            Request::Forget(partitions) => {
+                for partition in partitions {
+                    self.run_all(|held| held.partition == *partition, |ledger, keys| ledger.forget(partition, keys))?;
+                }
+                Ok(Outcome::Done)
+            }
+            Request::Rejudge(type_name) => {
+                self.run_all(|held| held.type_name == *type_name, |ledger, keys| ledger.rejudge(keys))?;
+                Ok(Outcome::Done)
+            }
+            request => {
+                let mut progress = Progress::default();
+                self.run(|ledger| ledger.request(request, &mut progress))
+            }
         }
-        Ok(outcome)
     }
 
     async fn record(&self, type_name: &TypeName, id: RecordId) -> Result<Option<Held>, StoreError> {
-        Ok(self.read(|shelves| shelves.records.get(&(type_name.clone(), id)).cloned()))
+        Ok(self.open()?.records.get(&(type_name.clone(), id)).cloned())
     }
 
     async fn records(&self, query: &Query) -> Result<Page, StoreError> {
-        self.read(|shelves| {
-            query::answer(shelves.records.values().filter(|held| held.type_name == query.type_name).cloned(), query)
-        })
+        let after = query.cursor.as_deref().map(|text| Position::parse(query, text)).transpose()?;
+        let memory = self.open()?;
+        let found = memory.of_type(&query.type_name).filter(|held| matches(query, held));
+        let mut items: Vec<(Position, &Held)> = found.map(|held| (Position::of(query, held), held)).collect();
+        items.retain(|(position, _)| after.as_ref().is_none_or(|after| position.compare(after, &query.sort).is_gt()));
+        items.sort_by(|a, b| a.0.compare(&b.0, &query.sort));
+        let next = items.len() > query.limit;
+        items.truncate(query.limit);
+        let next = if next { items.last().map(|(position, _)| position.cursor()) } else { None };
+        Ok(Page { items: items.into_iter().map(|(_, held)| held.clone()).collect(), next })
     }
 
     async fn tallies(&self) -> Result<Vec<Tally>, StoreError> {
-        self.read(|shelves| {
-            let mut tallies: BTreeMap<TypeName, Tally> = BTreeMap::new();
-            for held in shelves.records.values().filter(|held| held.state.exists()) {
-                let none = || Tally { type_name: held.type_name.clone(), living: 0, binned: 0, flagged: 0 };
-                let tally = tallies.entry(held.type_name.clone()).or_insert_with(none);
-                *(if held.flags.has(Flags::BINNED) { &mut tally.binned } else { &mut tally.living }) += 1;
-                let flagged = held.flags.has(Flags::INVALID) || held.flags.has(Flags::EDITED_AFTER_DELETION);
-                tally.flagged += u64::from(flagged);
-            }
-            Ok(tallies.into_values().collect())
-        })
+        let mut tallies: BTreeMap<TypeName, Tally> = BTreeMap::new();
+        for held in self.open()?.records.values() {
+            let new = || Tally { type_name: held.type_name.clone(), living: 0, binned: 0, flagged: 0 };
+            let tally = tallies.entry(held.type_name.clone()).or_insert_with(new);
+            let binned = held.flags.has(Flags::BINNED);
+            *(if binned { &mut tally.binned } else { &mut tally.living }) += 1;
+            let flagged = held.flags.has(Flags::INVALID) || held.flags.has(Flags::EDITED_AFTER_DELETION);
+            tally.flagged += u64::from(flagged);
+        }
+        Ok(tallies.into_values().collect())
     }
 
     async fn flagged(&self, flags: Flags, limit: usize) -> Result<Vec<Held>, StoreError> {
-        self.read(|shelves| {
-            let mut found: Vec<Held> =
-                shelves.records.values().filter(|held| held.flags.0 & flags.0 != 0).cloned().collect();
-            found.sort_by_key(|held| std::cmp::Reverse(held.seq));
-            found.truncate(limit);
-            Ok(found)
-        })
+        let memory = self.open()?;
+        let mut found: Vec<&Held> = memory.records.values().filter(|held| held.flags.0 & flags.0 != 0).collect();
+        found.sort_by_key(|held| std::cmp::Reverse(held.seq));
+        Ok(found.into_iter().take(limit).cloned().collect())
     }
 
     async fn history(&self, type_name: &TypeName, id: RecordId) -> Result<Vec<HistoryLine>, StoreError> {
-        let mut lines = self.read(|shelves| shelves.history.get(&(type_name.clone(), id)).cloned().unwrap_or_default());
-        lines.reverse();
-        Ok(lines)
+        let memory = self.open()?;
+        let lines = memory.history.get(&(type_name.clone(), id)).into_iter().flatten();
+        let shown = lines.filter_map(|line| {
+            Some(HistoryLine {
+                seq: line.seq,
+                stamp: line.stamp,
+                path: line.path.clone(),
+                act: line.act?,
+                old: line.old.clone(),
+                new: line.new.clone(),
+                replaced: line.replaced,
+                seen_at: line.seen_at,
+            })
+        });
+        let mut shown: Vec<HistoryLine> = shown.collect();
+        shown.reverse();
+        Ok(shown)
     }
 
     async fn changes(
@@ -185,69 +305,98 @@ impl Store for Model {
         after: u64,
         max_bytes: usize,
     ) -> Result<Changes, StoreError> {
-        self.read(|shelves| {
-            let state = shelves.standing.partitions.get(partition);
-            let mut changes = Changes {
-                head: state.map_or(0, |state| state.head),
-                digest: state.map_or(Digest::default(), |state| state.digest),
-                ..Changes::default()
-            };
-            let mut rows: Vec<&Held> =
-                shelves.records.values().filter(|held| held.partition == *partition && held.seq > after).collect();
-            rows.sort_by_key(|held| held.seq);
-            let mut bytes = 0;
-            let mut upto = u64::MAX;
-            for held in rows {
-                if bytes >= max_bytes {
-                    changes.next = Some(upto);
-                    break;
-                }
-                let state = pack(&held.state.since(base), held.seq, Values::Inline, &mut changes.dictionary);
-                bytes += state.len() + 32;
-                upto = held.seq;
-                changes.rows.push(Row { type_name: held.type_name.clone(), id: held.id, seq: held.seq, state });
+        let memory = self.open()?;
+        let after = after.max(base);
+        let mut found: Vec<&Held> =
+            memory.records.values().filter(|held| held.partition == *partition && held.seq > after).collect();
+        found.sort_by_key(|held| held.seq);
+        let mut changes = Changes::default();
+        let mut bytes = 0;
+        for held in found {
+            if bytes >= max_bytes && !changes.rows.is_empty() {
+                changes.next = changes.rows.last().map(|row| row.seq);
+                break;
             }
-            let within = |moved: &Moved| moved.seq > after && (changes.next.is_none() || moved.seq <= upto);
-            let moved = shelves.moved.iter().filter(|(from, moved)| from == partition && within(moved));
-            changes.moved = moved.map(|(_, moved)| moved.clone()).collect();
-            Ok(changes)
-        })
+            let state = pack(&held.state.since(base), held.seq, Values::Inline, &mut changes.dictionary);
+            bytes += state.len();
+            changes.rows.push(Row { type_name: held.type_name.clone(), id: held.id, seq: held.seq, state });
+        }
+        let up_to = changes.next.unwrap_or(u64::MAX);
+        let moved =
+            memory.moved.iter().filter(|((from, _), (seq, _))| from == partition && *seq > after && *seq <= up_to);
+        changes.moved = moved
+            .map(|((_, (type_name, id)), (seq, stamp))| Moved {
+                type_name: type_name.clone(),
+                id: *id,
+                seq: *seq,
+                stamp: *stamp,
+            })
+            .collect();
+        changes.moved.sort_by_key(|moved| moved.seq);
+        let sum = memory.partitions.get(partition).copied().unwrap_or_default();
+        (changes.head, changes.digest) = (sum.head, sum.digest);
+        Ok(changes)
     }
 
     async fn outbox(&self, max_bytes: usize) -> Result<Vec<Save>, StoreError> {
-        self.read(|shelves| {
-            let mut bytes = 0;
-            let fits = |save: &&Save| {
-                let first = bytes == 0;
-                bytes += serde_json::to_string(save).map_or(0, |text| text.len());
-                first || bytes <= max_bytes
-            };
-            Ok(shelves.outbox.iter().take_while(fits).cloned().collect())
-        })
+        let memory = self.open()?;
+        let mut saves = Vec::new();
+        let mut bytes = 0;
+        for (_, body, _) in &memory.outbox {
+            if bytes + body.len() > max_bytes && !saves.is_empty() {
+                break;
+            }
+            bytes += body.len();
+            saves.push(ciborium::from_reader(body.as_slice()).map_err(|err| StoreError::Damaged(err.to_string()))?);
+        }
+        Ok(saves)
     }
 
     async fn waiting(&self) -> Result<u64, StoreError> {
-        Ok(self.read(|shelves| shelves.outbox.len() as u64))
+        Ok(self.open()?.outbox.len() as u64)
     }
 
     async fn partitions(&self) -> Result<Vec<PartitionState>, StoreError> {
-        Ok(self.read(|shelves| shelves.standing.partitions.values().cloned().collect()))
+        let memory = self.open()?;
+        let here = here();
+        let states = memory.partitions.iter().filter(|(partition, _)| **partition != here).map(|(partition, sum)| {
+            let cursor = memory.locals.get(&(CURSOR.to_owned(), partition.to_string()));
+            PartitionState {
+                partition: partition.clone(),
+                head: sum.head,
+                records: sum.records,
+                digest: sum.digest,
+                cursor: cursor.and_then(|value| serde_json::from_value(value.clone()).ok()),
+            }
+        });
+        Ok(states.collect())
     }
 
     async fn locals(&self, kind: &str) -> Result<Vec<(String, Value)>, StoreError> {
-        Ok(self.read(|shelves| {
-            let of_kind = shelves.locals.iter().filter(|((is, _), _)| is == kind);
-            of_kind.map(|((_, key), value)| (key.clone(), value.clone())).collect()
-        }))
+        let memory = self.open()?;
+        let all = memory.locals.range((kind.to_owned(), String::new())..);
+        Ok(all.take_while(|((of, _), _)| of == kind).map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
     async fn local(&self, kind: &str, key: &str) -> Result<Option<Value>, StoreError> {
-        Ok(self.read(|shelves| shelves.locals.get(&(kind.to_owned(), key.to_owned())).cloned()))
+        Ok(self.open()?.locals.get(&(kind.to_owned(), key.to_owned())).cloned())
+    }
+
+    async fn recompute_digests(&self) -> Result<Vec<(Partition, Digest)>, StoreError> {
+        let mut digests: BTreeMap<Partition, Digest> = BTreeMap::new();
+        let memory = self.open()?;
+        for held in memory.records.values().filter(|held| held.partition != here()) {
+            let digest = digests.entry(held.partition.clone()).or_default();
+            *digest = digest.plus(held.hash());
+        }
+        Ok(digests.into_iter().collect())
     }
 
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {
         self.notices.subscribe()
     }
 
-    async fn close(&self) {}
+    async fn close(&self) {
+        self.memory().closed = true;
+    }
 }

@@ -73,7 +73,7 @@ impl Carrier {
     }
 
     async fn held(&self) -> Result<Vec<Holding>, StoreError> {
-        let states = self.store.partitions().await?.into_iter();
+        let states = self.store.partitions().await?.into_iter().filter(|state| !state.partition.is_local());
         Ok(states
             .map(|state| Holding {
                 partition: state.partition,

@@ -75,6 +75,7 @@ impl Link {
             cuts: switch.watch(),
             shown,
             status: watch::Sender::new(blank()),
+            healed: 0,
         };
         let status = runner.status.subscribe();
         runner.publish();
@@ -130,6 +131,8 @@ struct Runner {
     cuts: watch::Receiver<bool>,
     shown: Shown,
     status: watch::Sender<LinkStatus>,
+    /// How many differences were told in the log.
+    healed: u64,
 }
 
 enum Live {
@@ -156,6 +159,10 @@ impl Runner {
             self.listen();
             self.publish();
             let step = self.session.next(self.now());
+            if self.session.healed() > self.healed {
+                self.healed = self.session.healed();
+                tracing::warn!("a partition differed from the hub's and is pulled from the beginning: {step:?}");
+            }
             let goes_on = match step {
                 Step::Wait { until } => {
                     let woken = self.wait(until).await;

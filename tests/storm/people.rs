@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use outpost::domain::ids::{Partition, RecordId, SaveId, TypeName};
 use outpost::domain::json;
-use outpost::domain::path::{ItemKey, Path};
+use outpost::domain::path::{ItemKey, Path, Segment};
 use outpost::domain::record::{Act, Change, Content, Cover, State};
 use outpost::domain::stamp::Stamp;
 use outpost::store::{Held, Judge};
@@ -78,65 +78,87 @@ impl Memory {
         }
     }
 
-    /// What is nowhere any more although it was saved. `held` and `lost` are the hub's.
+    /// What is nowhere any more although it was saved, leaf by leaf. `held` and `lost` are the hub's.
     pub fn missing(&self, held: &BTreeMap<(TypeName, RecordId), Held>, lost: &[Held]) -> Vec<String> {
-        let is_missing = |written: &&Written| {
-            let Some(held) = held.get(&(written.type_name.clone(), written.id)) else { return true };
-            // what a creation wrote is the whole record; its parts may be replaced one by one
-            let parts: Vec<(Path, Option<Value>)> = match (&written.value, written.path.is_root()) {
-                (Some(Value::Object(map)), true) => {
-                    map.iter().map(|(name, value)| (written.path.property(name), Some(value.clone()))).collect()
-                }
-                _ => vec![(written.path.clone(), written.value.clone())],
+        let mut missing = Vec::new();
+        for written in &self.written {
+            let Some(held) = held.get(&(written.type_name.clone(), written.id)) else {
+                missing.push(format!("the record of {written:?}"));
+                continue;
             };
-            parts.iter().any(|(path, value)| {
-                !(stands(held, path, written.stamp, value.as_ref())
-                    || self.is_named(written, path)
-                    || is_lost(lost, written, path))
-            })
-        };
-        self.written.iter().filter(is_missing).map(|written| format!("{written:?}")).collect()
+            let entries: Vec<&Value> = lost
+                .iter()
+                .map(|entry| &entry.document.value)
+                .filter(|entry| entry["type"] == written.type_name.as_str() && entry["record"] == json!(written.id))
+                .collect();
+            for (path, value) in leaves(&written.path, written.value.as_ref()) {
+                let is_there = stands(held, &path, written.stamp, value)
+                    || self.is_seen(written, &path, value)
+                    || entries.iter().any(|entry| is_lost(entry, &path, value));
+                if !is_there {
+                    missing.push(format!("{path} = {value:?} of {written:?}"));
+                }
+            }
+        }
+        missing
+    }
+
+    /// Somebody replaced the value who had it before them, from this write or from another that said the same.
+    fn is_seen(&self, written: &Written, path: &Path, value: Option<&Value>) -> bool {
+        let of_record = |other: &&Written| other.type_name == written.type_name && other.id == written.id;
+        self.written.iter().filter(of_record).any(|other| {
+            let says_so = |(place, said): &(Path, Option<&Value>)| place == path && equal(*said, value);
+            leaves(&other.path, other.value.as_ref()).iter().any(says_so) && self.is_named(other, path)
+        })
     }
 
     fn is_named(&self, written: &Written, path: &Path) -> bool {
-        self.named.iter().any(|named| {
-            named.type_name == written.type_name && named.id == written.id && {
-                match path.0.strip_prefix(&named.path.0[..]) {
-                    Some(below) => named.cover.covers(&Path(below.to_vec()), written.stamp),
-                    // a part of what was written was replaced
-                    None => named.path.0.starts_with(&path.0) && named.cover.covers(&Path::root(), written.stamp),
-                }
-            }
+        let of_record = |named: &&Named| named.type_name == written.type_name && named.id == written.id;
+        self.named.iter().filter(of_record).any(|named| {
+            // this very write, not one that is covered because it was earlier
+            let inside = |below: &[Segment]| {
+                let mut seen = named.cover.inside.iter();
+                seen.any(|(place, stamp)| *stamp == written.stamp && below.starts_with(&place.0))
+            };
+            let below = path.0.strip_prefix(&named.path.0[..]);
+            below.is_some_and(|below| named.cover.all == written.stamp || inside(below))
         })
     }
 }
 
+/// The values of a write that can lose each on its own: an object is one of its properties at a time.
+fn leaves<'a>(path: &Path, value: Option<&'a Value>) -> Vec<(Path, Option<&'a Value>)> {
+    match value {
+        Some(Value::Object(map)) => {
+            map.iter().flat_map(|(name, value)| leaves(&path.property(name), Some(value))).collect()
+        }
+        _ => vec![(path.clone(), value)],
+    }
+}
+
+/// The value is at its place, also inside what was removed and is kept; or another wrote the same.
 fn stands(held: &Held, path: &Path, stamp: Stamp, value: Option<&Value>) -> bool {
-    // also inside what was removed and is kept
-    let own = held.state.place(path).and_then(|place| place.write.as_ref()).map(|write| write.stamp);
-    let same = match (held.document.get(path), value) {
+    held.state.stamp_at(path) == stamp || equal(held.document.get(path), value)
+}
+
+fn equal(a: Option<&Value>, b: Option<&Value>) -> bool {
+    match (a, b) {
         (Some(a), Some(b)) => json::equal(a, b),
         (None, None) => true,
         _ => false,
-    };
-    own == Some(stamp) || held.state.stamp_at(path) == stamp || same
+    }
 }
 
-fn is_lost(lost: &[Held], written: &Written, path: &Path) -> bool {
-    lost.iter().any(|entry| {
-        let entry = &entry.document.value;
-        let value = match (entry.get("value"), &written.value) {
-            (Some(a), Some(b)) => json::equal(a, b) || *path != written.path,
-            (None, None) => true,
-            _ => false,
-        };
-        entry["type"] == written.type_name.as_str()
-            && entry["record"] == json!(written.id)
-            && entry["pointer"] == path.to_string()
-            && entry["at"] == json!(written.stamp.time.millis())
-            && entry["node"] == json!(written.stamp.author.node)
-            && value
-    })
+/// An entry for this place, or for all of a place above it, holds the value.
+fn is_lost(entry: &Value, path: &Path, value: Option<&Value>) -> bool {
+    let pointer = entry["pointer"].as_str().unwrap_or_default();
+    let path = path.to_string();
+    let Some(below) = path.strip_prefix(pointer) else { return false };
+    match (entry.get("value").and_then(|lost| lost.pointer(below)), value) {
+        (Some(lost), Some(value)) => json::equal(lost, value),
+        (None, None) => below.is_empty(),
+        _ => false,
+    }
 }
 
 fn set(state: &State, path: Path, content: Content) -> Change {

@@ -259,6 +259,8 @@ pub struct Storm {
     edges: Vec<Edge>,
     trace: blake3::Hasher,
     raging: bool,
+    /// How often sessions that were ended had to heal a difference.
+    healed: u64,
 }
 
 const START: i64 = 1_760_000_000_000;
@@ -347,6 +349,7 @@ impl Storm {
             edges,
             trace: blake3::Hasher::new(),
             raging: true,
+            healed: 0,
         }
     }
 
@@ -394,6 +397,7 @@ impl Storm {
                 47..49 => {
                     // the program was ended and started again
                     let now = self.now();
+                    self.healed += self.edges[which].session.healed();
                     self.edges[which].session = Session::new(now);
                     self.waiting(which);
                     self.note("restart");
@@ -562,6 +566,7 @@ impl Storm {
             }
             if self.now() - began > 180_000 {
                 let states: Vec<_> = self.edges.iter().map(|edge| edge.session.status()).collect();
+                self.check_digests();
                 let differing: Vec<String> = self.edges.iter().flat_map(|edge| self.differences(edge)).collect();
                 panic!("not at rest three minutes after the last fault: {states:#?}\n{}", differing.join("\n"));
             }
@@ -605,8 +610,9 @@ impl Storm {
             }
         }
         for (key, held) in &mine {
-            if !edge.scope.contains(&held.partition) || !hub.contains_key(key) {
-                found.push(format!("only on the edge: {held:?}"));
+            let there = hub.get(key).map(|there| &there.partition);
+            if !edge.scope.contains(&held.partition) || there != Some(&held.partition) {
+                found.push(format!("only on the edge, at the hub in {there:?}: {held:?}"));
             }
         }
         found
@@ -618,9 +624,9 @@ impl Storm {
             assert!(differences.is_empty(), "{}", differences.join("\n"));
             assert_eq!(now(edge.carrier.store.waiting()).expect("the model store works"), 0);
         }
-        for store in self.edges.iter().map(|edge| &edge.carrier.store).chain([&self.hub_store]) {
-            self.check_digests(&**store);
-        }
+        self.check_digests();
+        let healed: u64 = self.edges.iter().map(|edge| edge.session.healed()).sum();
+        assert_eq!(self.healed + healed, 0, "digests differed, and pulling from the beginning healed it");
         let hub = Self::held(&*self.hub_store);
         let lost: Vec<Held> = hub.values().filter(|held| held.type_name.as_str() == TypeName::LOST).cloned().collect();
         let missing = self.memory.lock().expect("one thread").missing(&hub, &lost);
@@ -628,18 +634,21 @@ impl Storm {
     }
 
     /// The digests that nodes compare are those of what they hold.
-    fn check_digests(&self, store: &dyn Store) {
-        let mut sums: BTreeMap<Partition, (Digest, u64)> = BTreeMap::new();
-        for held in Self::held(store).values() {
-            let (digest, records) = sums.entry(held.partition.clone()).or_default();
-            *digest = digest.plus(held.hash());
-            *records += 1;
+    fn check_digests(&self) {
+        let edges = self.edges.iter().enumerate().map(|(which, edge)| (Some(which), &edge.carrier.store));
+        for (which, store) in edges.chain([(None, &self.hub_store)]) {
+            let mut sums: BTreeMap<Partition, (Digest, u64)> = BTreeMap::new();
+            for held in Self::held(&**store).values() {
+                let (digest, records) = sums.entry(held.partition.clone()).or_default();
+                *digest = digest.plus(held.hash());
+                *records += 1;
+            }
+            for state in now(store.partitions()).expect("the model store works") {
+                let sum = sums.remove(&state.partition).unwrap_or_default();
+                assert_eq!((state.digest, state.records), sum, "{} of {which:?}", state.partition);
+            }
+            assert!(sums.is_empty(), "{which:?}: {sums:?}");
         }
-        for state in now(store.partitions()).expect("the model store works") {
-            let sum = sums.remove(&state.partition).unwrap_or_default();
-            assert_eq!((state.digest, state.records), sum, "{}", state.partition);
-        }
-        assert!(sums.is_empty(), "{sums:?}");
     }
 
     /// A hash of all that happened and all that is.

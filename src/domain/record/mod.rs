@@ -168,6 +168,15 @@ impl State {
         latest
     }
 
+    /// Whether it has repeated items, whose keys are no part of the document's text.
+    pub fn has_groups(&self) -> bool {
+        fn search(place: &Place) -> bool {
+            let here = place.write.as_ref().is_some_and(|write| write.content == Content::Group);
+            here || place.inside.values().any(search)
+        }
+        search(&self.root)
+    }
+
     /// The place at a path, if anything was ever written there on its own.
     pub fn place(&self, path: &Path) -> Option<&Place> {
         path.0.iter().try_fold(&self.root, |place, segment| place.inside.get(segment))

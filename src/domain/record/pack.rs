@@ -171,8 +171,18 @@ pub fn unpack(bytes: &[u8], seq: u64, document: Option<Value>, dictionary: &Dict
     if !reader.bytes.is_empty() {
         return Err(Damaged("more than a record"));
     }
-    if let Some(document) = document {
-        fill(&mut root, Some(&document), true, Stamp::NEVER, &mut Path::root(), &reader.parked)?;
+    match (document, &mut root) {
+        // most records are as they were made
+        (Some(document), Place { write: Some(write), removal: None, order: None, inside })
+            if inside.is_empty() && matches!(write.content, Content::Json(_)) =>
+        {
+            write.content = Content::json(document);
+        }
+        (Some(document), root) => {
+            fill(root, Some(&document), true, Stamp::NEVER, &mut Path::root(), &reader.parked)?;
+            strip(root);
+        }
+        (None, _) => {}
     }
     let mut state = State { root, bin, written };
     state.settle();
@@ -190,7 +200,8 @@ fn fill(
 ) -> Result<(), Damaged> {
     let value = if shown { value } else { parked.get(path) };
     if let Some(Write { content: Content::Json(text), .. }) = &mut place.write {
-        text.0 = value.ok_or(Damaged("a value is missing"))?.clone();
+        // a value that is nowhere was written over by all that was written inside it, and shows nowhere
+        text.0 = value.cloned().unwrap_or_default();
     }
     let here = place.write.as_ref().map_or(above, |write| above.max(write.stamp));
     let order: Vec<ItemKey> = place.items().into_iter().map(|(key, _)| key.clone()).collect();
@@ -207,6 +218,31 @@ fn fill(
         path.0.pop();
     }
     Ok(())
+}
+
+/// Takes out of the values that were filled in what only later writes below put there: a place that was removed would
+/// have its own copy if the write above had said anything of it.
+fn strip(place: &mut Place) {
+    let Place { write, inside, .. } = place;
+    if let Some(Write { content: Content::Json(text), .. }) = write {
+        strip_value(&mut text.0, inside);
+    }
+    inside.values_mut().for_each(strip);
+}
+
+fn strip_value(value: &mut Value, inside: &BTreeMap<Segment, Place>) {
+    let Some(map) = value.as_object_mut() else { return };
+    for (segment, below) in inside {
+        let Segment::Property(name) = segment else { continue };
+        if below.write.is_some() {
+            continue;
+        }
+        if below.removal.is_some() {
+            map.shift_remove(name);
+        } else if let Some(value) = map.get_mut(name) {
+            strip_value(value, &below.inside);
+        }
+    }
 }
 
 const HAS_WRITE: u8 = 1;

@@ -56,6 +56,11 @@ impl Place {
         is_item == self.is_group() && below.is_shown(is_item, if is_item { Stamp::NEVER } else { here })
     }
 
+    /// Whether anything was written at or below this place.
+    fn is_written(&self) -> bool {
+        self.write.is_some() || self.inside.values().any(Place::is_written)
+    }
+
     /// What the place holds although it is not shown.
     pub(super) fn parked(&self, above: Stamp) -> Option<Value> {
         let unremoved = Place { removal: None, ..self.clone() };
@@ -94,12 +99,18 @@ fn project(place: &Place, above: Option<Value>, inherited: Stamp, path: &mut Pat
         keys.insert(path.clone(), order);
         return Some(Value::Array(values));
     }
-    if !place.inside.keys().any(|segment| matches!(segment, Segment::Property(_))) {
+    let is_written =
+        |(segment, child): (&Segment, &Place)| matches!(segment, Segment::Property(_)) && child.is_written();
+    if !place.inside.iter().any(is_written) {
+        // what was removed under an earlier value does not hide a later one
         return content;
     }
-    let (had_object, mut map, other) = match content {
-        Some(Value::Object(map)) => (true, map, None),
-        other => (false, Map::new(), other),
+    // whatever stood here is an object now that something was written inside, and is there if only as an empty one; so a
+    // record read back, with what shows in the place of what was written, shows the same ever after
+    let was_there = content.is_some();
+    let mut map = match content {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
     };
     for (segment, child) in &place.inside {
         let Segment::Property(name) = segment else { continue };
@@ -110,9 +121,8 @@ fn project(place: &Place, above: Option<Value>, inherited: Stamp, path: &mut Pat
         }
         path.0.pop();
     }
-    // nothing below is there: what was removed under an earlier value does not hide a later one
-    if map.is_empty() && !had_object {
-        return other;
+    if map.is_empty() && !was_there {
+        return None;
     }
     map.sort_keys();
     Some(Value::Object(map))

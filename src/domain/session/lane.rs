@@ -53,8 +53,13 @@ impl BackOff {
 pub(super) enum Check {
     Unknown,
     Equal,
+    /// They were not equal; but records move between partitions, and what was heard of them is of different moments.
+    Doubtful,
     Differs,
 }
+
+/// A difference that was found so often, on a hub that never rests, is taken for one.
+const DOUBTS: u32 = 5;
 
 /// One partition on its way from the hub. Each fails and waits on its own.
 #[derive(Debug, Clone)]
@@ -65,6 +70,7 @@ pub(super) struct Lane {
     /// What the hub said its digest was, and at which head.
     pub digest: Option<(u64, Digest)>,
     pub check: Check,
+    doubts: u32,
     /// Records known to wait at the hub. For showing only.
     pub waiting: u64,
     pub retry: BackOff,
@@ -85,6 +91,7 @@ impl Lane {
             head: 0,
             digest: None,
             check: Check::Unknown,
+            doubts: 0,
             waiting: 0,
             retry: BackOff::default(),
             trouble: None,
@@ -120,15 +127,18 @@ impl Lane {
         self.check = Check::Unknown;
     }
 
-    pub fn compare(&mut self, mine: Digest) {
+    /// What follows from a comparison. `exact`: all digests of the hub are of one moment, and nothing was pulled since.
+    pub fn compare(&mut self, mine: Digest, exact: bool) {
         let Some((_, hub)) = self.digest else { return };
         if mine == hub {
             self.check = Check::Equal;
+            self.doubts = 0;
             self.mismatches = 0;
             self.restart_at = 0;
-        } else {
-            self.check = Check::Differs;
+            return;
         }
+        self.doubts = self.doubts.saturating_add(1);
+        self.check = if exact || self.doubts >= DOUBTS { Check::Differs } else { Check::Doubtful };
     }
 
     /// A difference is healed by pulling from the beginning, at once the first time and then ever more rarely: what this

@@ -187,6 +187,9 @@ pub struct Session {
     listed: u64,
     lanes: BTreeMap<Partition, Lane>,
     pulls: u64,
+    /// How many there were when the hub last listed all partitions at one moment.
+    pulls_at_listing: u64,
+    healed: u64,
     waiting: u64,
     /// Whether what the hub last said of itself still counts.
     greeted: bool,
@@ -219,6 +222,8 @@ impl Session {
             listed: 0,
             lanes: BTreeMap::new(),
             pulls: 0,
+            pulls_at_listing: 0,
+            healed: 0,
             waiting: 0,
             greeted: false,
             hello_at: now,
@@ -278,7 +283,10 @@ impl Session {
 
     /// The partition to pull from: types, people, then whichever was served longest ago.
     fn behind(&mut self, now: i64) -> Option<Partition> {
-        self.lanes.values_mut().filter(|lane| lane.is_healing_due(now)).for_each(|lane| lane.heal(now));
+        for lane in self.lanes.values_mut().filter(|lane| lane.is_healing_due(now)) {
+            lane.heal(now);
+            self.healed += 1;
+        }
         let behind = self.lanes.iter().filter(|(_, lane)| !lane.is_complete() && lane.retry.is_ready(now));
         let first = behind.min_by_key(|(partition, lane)| (rank(partition), lane.served));
         first.map(|(partition, _)| partition.clone())
@@ -325,7 +333,7 @@ impl Session {
             Event::Joined { partition, cursor, head, digest, rows } => {
                 self.joined(&partition, cursor, head, digest, rows, now);
             }
-            Event::Compared { waiting, held } => self.compared(waiting, held),
+            Event::Compared { waiting, held } => self.compared(waiting, held, now),
             Event::Failed { doing, failure } => self.failed(doing, failure, now, random),
             Event::Heard(hint) => self.heard(hint),
             Event::LiveUp => {
@@ -388,6 +396,7 @@ impl Session {
         }
         self.limits = welcome.limits;
         self.listed = welcome.head;
+        self.pulls_at_listing = self.pulls;
         let listed: BTreeSet<&Partition> = welcome.partitions.iter().map(|head| &head.id).collect();
         self.lanes.retain(|partition, _| listed.contains(partition));
         let cursors: BTreeMap<&Partition, Cursor> = held
@@ -403,6 +412,9 @@ impl Session {
             });
             lane.hear(head.head, head.digest);
             lane.waiting = head.newer;
+            if lane.check == Check::Doubtful {
+                lane.check = Check::Unknown;
+            }
             if lane.cursor.base > head.head {
                 // the hub knows less than it handed out: its past changed without its saying so
                 lane.restart();
@@ -469,7 +481,7 @@ impl Session {
         self.report(now);
     }
 
-    /// Lets the hub know soon how far this node is.
+    /// Says hello soon, so that the hub knows how far this node is, or this node what the hub holds.
     fn report(&mut self, now: i64) {
         self.hello_at = self.hello_at.min(now + REPORT);
     }
@@ -486,7 +498,7 @@ impl Session {
         }
     }
 
-    fn compared(&mut self, waiting: u64, held: Vec<Holding>) {
+    fn compared(&mut self, waiting: u64, held: Vec<Holding>, now: i64) {
         self.waiting = waiting;
         if waiting > 0 {
             return;
@@ -495,10 +507,14 @@ impl Session {
             self.find_foreign(&held);
         }
         self.find_beyond(&held);
+        let exact = self.pulls == self.pulls_at_listing;
         let digests: BTreeMap<Partition, Digest> =
             held.into_iter().map(|holding| (holding.partition, holding.digest)).collect();
         for (partition, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.is_comparable()) {
-            lane.compare(digests.get(partition).copied().unwrap_or_default());
+            lane.compare(digests.get(partition).copied().unwrap_or_default(), exact);
+        }
+        if self.lanes.values().any(|lane| lane.check == Check::Doubtful) {
+            self.report(now);
         }
     }
 
@@ -604,7 +620,7 @@ impl Session {
         if let Some(partition) = &self.beyond {
             return (LinkState::Behind, format!("{partition} is here and not at the hub"));
         }
-        if self.lanes.values().any(|lane| lane.check == Check::Unknown) {
+        if self.lanes.values().any(|lane| lane.check != Check::Equal) {
             return (LinkState::Behind, "comparing with the hub".into());
         }
         (LinkState::InStep, "this node and the hub hold the same".into())
@@ -618,6 +634,11 @@ impl Session {
     /// Where each partition stands, for telling the hub.
     pub fn cursors(&self) -> impl Iterator<Item = (&Partition, Cursor)> {
         self.lanes.iter().map(|(partition, lane)| (partition, lane.cursor))
+    }
+
+    /// How often a digest that differed made it pull a partition from the beginning. Each time is a fault somewhere.
+    pub fn healed(&self) -> u64 {
+        self.healed
     }
 
     pub fn is_in_step(&self) -> bool {

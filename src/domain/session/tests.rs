@@ -120,19 +120,24 @@ fn a_save_goes_before_the_next_page_and_its_partition_is_compared_again() {
 
 #[test]
 fn a_difference_is_healed_from_the_beginning_once_and_then_rarely() {
+    let differs = |session: &mut Session, base, now| {
+        session.handle(Event::Welcomed { welcome: welcome(EPOCH, vec![head("a", base)]), held: vec![] }, now, 0);
+        assert_eq!(session.next(now), Step::Compare);
+        session.handle(Event::Compared { waiting: 0, held: vec![holding("a", base, 4)] }, now, 0);
+    };
     let mut session = greeted(vec![head("a", 9)], vec![holding("a", 9, 4)]);
     session.handle(Event::Compared { waiting: 0, held: vec![holding("a", 9, 4)] }, 1, 0);
     let Step::Pull { cursor, .. } = session.next(1) else { panic!("a pull was expected") };
-    assert_eq!(cursor, Cursor::start(EPOCH));
+    assert_eq!((cursor, session.healed()), (Cursor::start(EPOCH), 1));
     joined(&mut session, "a", None, 9, 1);
-    session.handle(Event::Compared { waiting: 0, held: vec![holding("a", 9, 4)] }, 1, 0);
-    assert_eq!(state(&session), LinkState::Behind);
+    differs(&mut session, 9, 1);
+    assert_eq!(session.status().reason, "a is not the same here and at the hub");
     assert!(matches!(session.next(1), Step::Wait { until: Some(_) }));
     session.handle(Event::Heard(Hint { epoch: EPOCH, partition: partition("a"), head: 11, records: 1 }), 2, 0);
     let Step::Pull { cursor, .. } = session.next(2) else { panic!("a pull was expected") };
     assert_eq!(cursor.base, 9, "what is new goes on meanwhile");
     joined(&mut session, "a", None, 11, 2);
-    session.handle(Event::Compared { waiting: 0, held: vec![holding("a", 11, 4)] }, 2, 0);
+    differs(&mut session, 11, 2);
     let later = 2_000_000;
     session.handle(Event::Welcomed { welcome: welcome(EPOCH, vec![head("a", 11)]), held: vec![] }, later, 0);
     let Step::Pull { cursor, .. } = session.next(later) else { panic!("a pull was expected") };
@@ -143,12 +148,30 @@ fn a_difference_is_healed_from_the_beginning_once_and_then_rarely() {
 }
 
 #[test]
+fn a_difference_between_what_was_heard_at_different_moments_is_looked_at_again() {
+    // a record moved from a to b at the hub, and only b was heard of
+    let mut session = greeted(vec![head("a", 9), head("b", 8)], vec![holding("a", 9, 9)]);
+    joined(&mut session, "b", None, 10, 1);
+    assert_eq!(session.next(1), Step::Compare);
+    session.handle(Event::Compared { waiting: 0, held: vec![holding("a", 9, 4), holding("b", 10, 10)] }, 1, 0);
+    assert_eq!(session.status().reason, "comparing with the hub");
+    let Step::Wait { until: Some(until) } = session.next(1) else { panic!("a wait was expected") };
+    assert!(until <= 1 + REPORT);
+    assert_eq!(session.next(until), Step::Hello);
+    let heads = vec![head("a", 10), head("b", 10)];
+    session.handle(Event::Welcomed { welcome: welcome(EPOCH, heads), held: vec![] }, until, 0);
+    joined(&mut session, "a", None, 10, until);
+    session.handle(Event::Compared { waiting: 0, held: vec![holding("a", 10, 10), holding("b", 10, 10)] }, until, 0);
+    assert_eq!((state(&session), session.healed()), (LinkState::InStep, 0));
+}
+
+#[test]
 fn a_foreign_epoch_starts_the_cursors_again_and_drops_nothing() {
     let mut session = greeted(vec![head("a", 9)], vec![holding("a", 4, 4)]);
     fail(&mut session, Doing::Pull(partition("a")), Failure::ForeignEpoch, 1);
     assert_eq!(session.next(1), Step::Hello);
     let held = vec![holding("a", 4, 4)];
-    session.handle(Event::Welcomed { welcome: welcome(Epoch(2), vec![head("a", 3)]), held }, 1, 0);
+    session.handle(Event::Welcomed { welcome: welcome(Epoch(2), vec![head("a", 30)]), held }, 1, 0);
     let Step::Pull { cursor, .. } = session.next(1) else { panic!("a pull was expected") };
     assert_eq!(cursor, Cursor::start(Epoch(2)));
     session.handle(Event::Heard(Hint { epoch: EPOCH, partition: partition("a"), head: 99, records: 1 }), 1, 0);

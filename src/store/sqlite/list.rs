@@ -1,352 +1,382 @@
-//! A query as SQL, and the indexes that make it quick.
+//! Lists: from a query to statements that find candidates in its order. What matches is decided by
+//! [`crate::store::list`]; a condition here may let too much through and never too little.
 //!
-//! Values are bound, names of fields stand in the text as string literals: an expression index is used only where the
-//! statement repeats its expression. A name that JSON paths cannot say is reached through `json_each`, without an index.
+//! What people named is text in these statements only as a quoted literal; values are bound.
+
+use std::fmt::Write;
 
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 
-use super::Bound;
-use super::rows::COLUMNS;
-use crate::store::query::Position;
-use crate::store::{Filter, Operator, Query, SortKey, StoreError};
+use super::index::Plan;
+use super::rows::{self, columns};
+use super::writer::{Job, Work};
+use super::{Sqlite, failed};
+use crate::domain::json::Decimal;
+use crate::store::list::{Position, matches, text_of};
+use crate::store::{Filter, Held, Operator, Page, Query, SortKey, StoreError};
 
-#[derive(Debug, Clone)]
-pub(super) enum Bind {
-    Integer(i64),
+/// At most so many candidates at once, where many do not match.
+const BATCH: usize = 500;
+/// At most so many alternatives of one filter are looked for in the database.
+const ALTERNATIVES: usize = 64;
+
+impl Sqlite {
+    pub(super) async fn read_list(&self, query: &Query) -> Result<Page, StoreError> {
+        let mut after = query.cursor.as_deref().map(|text| Position::parse(query, text)).transpose()?;
+        let Some(type_ordinal) = self.names().types.find(&query.type_name) else { return Ok(Page::default()) };
+        let mut index = self.index_for(query, type_ordinal);
+        let mut items: Vec<Held> = Vec::new();
+        let wanted = query.limit.saturating_add(1);
+        for phase in phases(query) {
+            if !phase.reaches(after.as_ref()) {
+                continue;
+            }
+            let mut batch = wanted - items.len();
+            loop {
+                let statement = Statement::of(query, type_ordinal, phase, after.as_ref(), batch, index.as_deref());
+                let found = match self.candidates(statement).await {
+                    // it was dropped meanwhile
+                    Err(StoreError::Database(_)) if index.is_some() => {
+                        index = None;
+                        continue;
+                    }
+                    found => found?,
+                };
+                let count = found.len();
+                after = found.last().map(|held| Position::of(query, held)).or(after);
+                items.extend(found.into_iter().filter(|held| matches(query, held)));
+                if items.len() >= wanted {
+                    items.truncate(query.limit);
+                    let next = items.last().map(|held| Position::of(query, held).cursor());
+                    return Ok(Page { items, next });
+                }
+                if count < batch {
+                    break;
+                }
+                batch = BATCH.max(wanted - items.len());
+            }
+        }
+        Ok(Page { items, next: None })
+    }
+
+    async fn candidates(&self, statement: Statement) -> Result<Vec<Held>, StoreError> {
+        // put together below; what people named is quoted, what they look for is bound
+        let mut query = sqlx::query(AssertSqlSafe(statement.sql));
+        for bound in statement.bound {
+            query = match bound {
+                Bound::Int(number) => query.bind(number),
+                Bound::Real(number) => query.bind(number),
+                Bound::Text(text) => query.bind(text),
+                Bound::Blob(bytes) => query.bind(bytes),
+            };
+        }
+        let row = query.fetch_one(&self.readers).await.map_err(failed)?;
+        Ok(rows::records(&row, 0, &self.names())?.into_iter().map(|(_, held)| held).collect())
+    }
+
+    /// The index to read along; if it is not there and would help, the writer is asked for it.
+    fn index_for(&self, query: &Query, type_ordinal: i64) -> Option<String> {
+        if query.binned {
+            return Some("record_binned".into());
+        }
+        let plan = Plan { type_ordinal, terms: terms(query)? };
+        let found = self.shared.lists.find(&plan);
+        if found.is_none() && self.shared.lists.ask(&plan) {
+            let (answer, _) = tokio::sync::oneshot::channel();
+            if self.jobs.try_send(Job { work: Work::Index(plan.clone()), answer }).is_err() {
+                // the writer is busy; the next reader asks again
+                self.shared.lists.decline(&plan);
+            }
+        }
+        found
+    }
+}
+
+/// The index along which a list can be read: what is to be equal, then what it is sorted by.
+fn terms(query: &Query) -> Option<Vec<String>> {
+    let mut equal: Vec<String> = query
+        .filters
+        .iter()
+        .filter(|filter| filter.operator == Operator::Equal && !filter.value.is_array() && !filter.value.is_object())
+        .filter_map(|filter| plain(&filter.path))
+        .collect();
+    equal.sort();
+    equal.dedup();
+    equal.truncate(2);
+    match query.sort.first().map(|sort| &sort.by) {
+        Some(SortKey::Field(path)) => equal.extend(plain(path)),
+        Some(SortKey::Changed) => equal.push("seq".into()),
+        None => {}
+    }
+    (!equal.is_empty()).then_some(equal)
+}
+
+/// Records with a value to sort by come first, in their order; then those without.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    Whole,
+    Valued,
+    Empty,
+}
+
+fn phases(query: &Query) -> &'static [Phase] {
+    match query.sort.first().map(|sort| &sort.by) {
+        Some(SortKey::Field(_)) => &[Phase::Valued, Phase::Empty],
+        Some(SortKey::Changed) | None => &[Phase::Whole],
+    }
+}
+
+impl Phase {
+    /// Whether any of it lies behind a position.
+    fn reaches(self, after: Option<&Position>) -> bool {
+        let past = after.and_then(|position| position.keys.first()).is_some_and(Value::is_null);
+        self != Phase::Valued || !past
+    }
+}
+
+enum Bound {
+    Int(i64),
     Real(f64),
     Text(String),
     Blob(Vec<u8>),
 }
 
-pub(super) struct Statement {
-    condition: String,
-    order: String,
-    values: Vec<Bind>,
+struct Statement {
+    sql: String,
+    bound: Vec<Bound>,
+}
+
+/// One step of the order, and what a position has there.
+struct Term {
+    sql: String,
+    descending: bool,
+    at: Option<String>,
 }
 
 impl Statement {
-    pub fn sql(&self, limit: usize) -> String {
-        format!("select {COLUMNS} from record where {} order by {} limit {limit}", self.condition, self.order)
-    }
-
-    pub fn values(&self) -> &[Bind] {
-        &self.values
-    }
-}
-
-pub(super) fn bind(query: Bound, value: &Bind) -> Bound {
-    match value {
-        Bind::Integer(value) => query.bind(*value),
-        Bind::Real(value) => query.bind(*value),
-        Bind::Text(value) => query.bind(value.clone()),
-        Bind::Blob(value) => query.bind(value.clone()),
-    }
-}
-
-/// One statement, or two where records without a value of the sort key come behind the others.
-pub(super) struct Plan {
-    statements: Vec<Statement>,
-    indexes: Vec<String>,
-}
-
-impl Plan {
-    pub fn of(query: &Query, ordinal: i64) -> Result<Self, StoreError> {
-        let after = query.cursor.as_deref().map(|text| Position::read(text, query.sort.len())).transpose()?;
-        let mut condition = format!("type = {ordinal} and flags & 1 = {}", i64::from(query.binned));
-        let mut values = Vec::new();
-        for filter in &query.filters {
-            condition.push_str(" and ");
-            filter_sql(filter, &mut condition, &mut values);
+    fn of(
+        query: &Query,
+        type_ordinal: i64,
+        phase: &Phase,
+        after: Option<&Position>,
+        limit: usize,
+        index: Option<&str>,
+    ) -> Self {
+        let mut statement = Self { sql: String::new(), bound: Vec::new() };
+        let bin = u8::from(query.binned);
+        let mut conditions = vec![format!("type = {type_ordinal}"), format!("flags & 1 = {bin}")];
+        conditions.extend(query.filters.iter().filter_map(|filter| statement.condition(filter)));
+        // a position in the phase before says nothing about this one
+        let after = after.filter(|after| *phase != Phase::Empty || after.keys.first().is_some_and(Value::is_null));
+        let terms = statement.order(query, phase, after);
+        if let Some(SortKey::Field(path)) = query.sort.first().map(|sort| &sort.by) {
+            let not = if *phase == Phase::Valued { "not " } else { "" };
+            conditions.push(format!("{} is {not}null", expression(path)));
         }
-        let base = Statement { condition, order: String::new(), values };
-        let statements = match query.sort.as_slice() {
-            [] => vec![by_id(base, after)],
-            [one] => match &one.by {
-                SortKey::Changed => vec![by_key(base, "seq", true, one.descending, after)],
+        if after.is_some() {
+            conditions.extend(beyond(&terms));
+        }
+        let order: Vec<String> =
+            terms.iter().map(|term| format!("{}{}", term.sql, if term.descending { " desc" } else { "" })).collect();
+        let limit = statement.bind(Bound::Int(i64::try_from(limit).unwrap_or(i64::MAX)));
+        let along = index.map(|name| format!(" indexed by {name}")).unwrap_or_default();
+        let (conditions, order) = (conditions.join(" and "), order.join(", "));
+        statement.sql = format!(
+            "select {} from (select * from record{along} where {conditions} order by {order} limit {limit})",
+            columns!()
+        );
+        statement
+    }
+
+    fn bind(&mut self, bound: Bound) -> String {
+        self.bound.push(bound);
+        format!("?{}", self.bound.len())
+    }
+
+    /// A value of a document as SQLite has it, the very same way it reads the document.
+    fn bind_value(&mut self, value: &Value) -> String {
+        match value {
+            Value::String(text) => self.bind(Bound::Text(text.clone())),
+            other => format!("({} ->> '$')", self.bind(Bound::Text(other.to_string()))),
+        }
+    }
+
+    fn order(&mut self, query: &Query, phase: &Phase, after: Option<&Position>) -> Vec<Term> {
+        let mut terms = Vec::new();
+        for (at, sort) in query.sort.iter().enumerate() {
+            let key = after.and_then(|after| after.keys.get(at));
+            let descending = sort.descending;
+            match &sort.by {
+                SortKey::Changed => {
+                    let at = key.and_then(Value::as_i64).map(|seq| self.bind(Bound::Int(seq)));
+                    terms.push(Term { sql: "seq".into(), descending, at });
+                }
+                SortKey::Field(_) if at == 0 && *phase == Phase::Empty => {}
                 SortKey::Field(path) => {
-                    let key = scalar(path);
-                    let last = after.as_ref().is_some_and(|after| after.values[0].is_null());
-                    let mut statements = Vec::new();
-                    let absent = Statement {
-                        condition: format!("{} and {key} is null", base.condition),
-                        order: String::new(),
-                        values: base.values.clone(),
-                    };
-                    if !last {
-                        statements.push(by_key(base, &key, false, one.descending, after.clone()));
+                    let sql = expression(path);
+                    let empty = key.is_some_and(Value::is_null);
+                    if at > 0 {
+                        let at = key.map(|_| u8::from(empty).to_string());
+                        terms.push(Term { sql: format!("({sql} is null)"), descending: false, at });
                     }
-                    statements.push(by_id_in(absent, one.descending, after.filter(|_| last)));
-                    statements
+                    // among those without a value there is no order by it
+                    let at = key.filter(|_| !empty).map(|key| self.bind_value(key));
+                    terms.push(Term { sql, descending, at });
+                }
+            }
+        }
+        let at = after.map(|after| self.bind(Bound::Blob(after.id.as_bytes().to_vec())));
+        let descending = query.sort.first().is_some_and(|first| first.descending);
+        terms.push(Term { sql: "id".into(), descending, at });
+        terms
+    }
+
+    /// What every record that matches fulfils; none if SQLite cannot tell.
+    fn condition(&mut self, filter: &Filter) -> Option<String> {
+        let key = expression(&filter.path);
+        let value = &filter.value;
+        match filter.operator {
+            Operator::Equal => Some(self.equal(&key, value)),
+            Operator::NotEqual => None,
+            Operator::In => {
+                let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
+                if list.len() > ALTERNATIVES {
+                    return None;
+                }
+                let any: Vec<String> = list.iter().map(|one| self.equal(&key, one)).collect();
+                Some(if any.is_empty() { "false".into() } else { format!("({})", any.join(" or ")) })
+            }
+            Operator::Less | Operator::LessOrEqual => match value {
+                Value::Number(number) => {
+                    let (_, high) = self.around(&number.to_string());
+                    Some(format!("{key} <= {high}"))
+                }
+                Value::String(text) => {
+                    Some(format!("{key} >= '' and {key} <= {}", self.bind(Bound::Text(text.clone()))))
+                }
+                _ => Some("false".into()),
+            },
+            Operator::Greater | Operator::GreaterOrEqual => match value {
+                Value::Number(number) => {
+                    let (low, _) = self.around(&number.to_string());
+                    Some(format!("{key} >= {low} and {key} < ''"))
+                }
+                Value::String(text) => Some(format!("{key} >= {}", self.bind(Bound::Text(text.clone())))),
+                _ => Some("false".into()),
+            },
+            Operator::Contains => match text_of(value) {
+                Some(part) if value.is_string() && !part.chars().any(is_escaped) => {
+                    let part = self.bind(Bound::Text(part));
+                    Some(format!("instr(lower({key}), lower({part})) > 0"))
+                }
+                _ => Some(format!("{key} is not null")),
+            },
+            Operator::Starts => {
+                let Some(start) = text_of(value) else { return Some("false".into()) };
+                let above = above_all_that_start(&start);
+                let mut condition = format!("{key} >= {}", self.bind(Bound::Text(start)));
+                if let Some(above) = above {
+                    let above = self.bind(Bound::Text(above));
+                    let _ = write!(condition, " and {key} < {above}");
+                }
+                Some(condition)
+            }
+            Operator::Empty if *value == Value::Bool(false) => Some(format!("{key} is not null")),
+            Operator::Empty => Some(format!("{key} is null")),
+        }
+    }
+
+    fn equal(&mut self, key: &str, value: &Value) -> String {
+        match value {
+            Value::Null => format!("{key} is null"),
+            Value::Bool(truth) => format!("{key} = {}", u8::from(*truth)),
+            Value::String(text) => format!("{key} = {}", self.bind(Bound::Text(text.clone()))),
+            Value::Number(number) => match number.to_string().parse::<i64>() {
+                Ok(whole) if whole.unsigned_abs() <= 1 << 53 => format!("{key} = {}", self.bind(Bound::Int(whole))),
+                _ => {
+                    let (low, high) = self.around(&number.to_string());
+                    format!("{key} between {low} and {high}")
                 }
             },
-            many => vec![by_many(base, many, after)],
+            Value::Array(_) | Value::Object(_) => format!("{key} is not null"),
+        }
+    }
+
+    /// Doubles that are surely below and above a number, whoever rounds it.
+    fn around(&mut self, text: &str) -> (String, String) {
+        let near: f64 = text.parse().unwrap_or(0.0);
+        let exact = Decimal::parse(text).is_some();
+        let (low, high) = if exact && near.is_finite() {
+            (near.next_down().next_down(), near.next_up().next_up())
+        } else {
+            (f64::NEG_INFINITY, f64::INFINITY)
         };
-        Ok(Self { statements, indexes: indexes(query, ordinal) })
-    }
-
-    pub fn statements(&self) -> &[Statement] {
-        &self.statements
-    }
-
-    /// The statements that make this query's indexes.
-    pub fn indexes(&self) -> Vec<String> {
-        self.indexes.clone()
+        (self.bind(Bound::Real(low)), self.bind(Bound::Real(high)))
     }
 }
 
-fn by_id(statement: Statement, after: Option<Position>) -> Statement {
-    by_id_in(statement, false, after)
+/// What lies behind a position: later in the first step in which it differs.
+fn beyond(terms: &[Term]) -> Option<String> {
+    let known: Vec<(&Term, &String)> = terms.iter().filter_map(|term| Some((term, term.at.as_ref()?))).collect();
+    let mut ways = Vec::new();
+    for (depth, (term, at)) in known.iter().enumerate() {
+        let mut way: Vec<String> = known[..depth].iter().map(|(term, at)| format!("{} = {at}", term.sql)).collect();
+        way.push(format!("{} {} {at}", term.sql, if term.descending { "<" } else { ">" }));
+        ways.push(format!("({})", way.join(" and ")));
+    }
+    let (first, at) = known.first()?;
+    // said by the rest as well, but this is what an index can jump to
+    let bound = format!("{} {} {at}", first.sql, if first.descending { "<=" } else { ">=" });
+    Some(format!("{bound} and ({})", ways.join(" or ")))
 }
 
-fn by_id_in(mut statement: Statement, descending: bool, after: Option<Position>) -> Statement {
-    let (way, than) = if descending { ("desc", "<") } else { ("asc", ">") };
-    if let Some(after) = after {
-        statement.condition.push_str(&format!(" and id {than} ?"));
-        statement.values.push(Bind::Blob(after.id.as_bytes().to_vec()));
-    }
-    Statement { order: format!("id {way}"), ..statement }
+/// Whether JSON text writes a character otherwise than it is.
+fn is_escaped(c: char) -> bool {
+    c == '"' || c == '\\' || c.is_control()
 }
 
-/// In order of one expression with the id as the last word; records without a value are left out.
-fn by_key(mut statement: Statement, key: &str, always: bool, descending: bool, after: Option<Position>) -> Statement {
-    let (way, than) = if descending { ("desc", "<") } else { ("asc", ">") };
-    if !always {
-        statement.condition.push_str(&format!(" and {key} is not null"));
-    }
-    if let Some(after) = after {
-        statement.condition.push_str(&format!(" and ({key}, id) {than} (?, ?)"));
-        statement.values.push(bound(&after.values[0]));
-        statement.values.push(Bind::Blob(after.id.as_bytes().to_vec()));
-    }
-    Statement { order: format!("{key} {way}, id {way}"), ..statement }
-}
-
-fn by_many(mut statement: Statement, sort: &[crate::store::Sort], after: Option<Position>) -> Statement {
-    let mut order = Vec::new();
-    let mut keys = Vec::new();
-    for one in sort {
-        let way = if one.descending { "desc" } else { "asc" };
-        let key = match &one.by {
-            SortKey::Changed => "seq".to_owned(),
-            SortKey::Field(path) => scalar(path),
+/// The first text after all that start with this one.
+fn above_all_that_start(start: &str) -> Option<String> {
+    let mut above = start.to_owned();
+    while let Some(last) = above.pop() {
+        let next = match last {
+            '\u{d7ff}' => Some('\u{e000}'),
+            last => char::from_u32(last as u32 + 1),
         };
-        order.push(format!("{key} is null, {key} {way}"));
-        keys.push((key, one.descending));
-    }
-    let descending = sort[0].descending;
-    order.push(format!("id {}", if descending { "desc" } else { "asc" }));
-    if let Some(after) = after {
-        // lexicographic: equal in the keys before, behind in this one
-        let mut alternatives = Vec::new();
-        for at in 0..=keys.len() {
-            let mut parts = Vec::new();
-            for (before, (key, _)) in keys[..at].iter().enumerate() {
-                match &after.values[before] {
-                    Value::Null => parts.push(format!("{key} is null")),
-                    value => {
-                        parts.push(format!("{key} = ?"));
-                        statement.values.push(bound(value));
-                    }
-                }
-            }
-            match keys.get(at) {
-                None => {
-                    parts.push(format!("id {} ?", if descending { "<" } else { ">" }));
-                    statement.values.push(Bind::Blob(after.id.as_bytes().to_vec()));
-                }
-                // nothing comes behind what has no value
-                Some(_) if after.values[at].is_null() => parts.push("false".into()),
-                Some((key, descending)) => {
-                    parts.push(format!("({key} {} ? or {key} is null)", if *descending { "<" } else { ">" }));
-                    statement.values.push(bound(&after.values[at]));
-                }
-            }
-            alternatives.push(format!("({})", parts.join(" and ")));
-        }
-        statement.condition.push_str(&format!(" and ({})", alternatives.join(" or ")));
-    }
-    Statement { order: order.join(", "), ..statement }
-}
-
-/// The JSON path of a place, if it has one: not for names with a quote, a backslash or a control character.
-fn json_path(path: &[String]) -> Option<String> {
-    let plain = |name: &String| !name.contains(['"', '\\']) && !name.chars().any(char::is_control);
-    let all = path.iter().all(plain);
-    all.then(|| path.iter().fold("$".to_owned(), |text, name| format!("{text}.\"{name}\"")))
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// The JSON text of a place, `null` where there is nothing.
-fn text(path: &[String]) -> String {
-    match json_path(path) {
-        Some(path) => format!("doc -> {}", literal(&path)),
-        None => {
-            walk(path, "json(case type when 'true' then 'true' when 'false' then 'false' else json_quote(value) end)")
+        if let Some(next) = next {
+            above.push(next);
+            return Some(above);
         }
     }
+    None
 }
 
-/// What a place is sorted and compared by: a number or a text; `null` for lists, objects and nothing.
-fn scalar(path: &[String]) -> String {
-    match json_path(path) {
-        Some(path) => format!("json_extract(doc, {})", literal(&path)),
-        None => walk(path, "case when type in ('array', 'object') then null else value end"),
+/// The value at a path as an expression that an index can be made over; none for names that no JSON path can say.
+fn plain(path: &[String]) -> Option<String> {
+    if path.is_empty() || path.iter().any(|name| name.is_empty() || name.chars().any(is_escaped)) {
+        return None;
     }
+    let steps: String = path.iter().map(|name| format!(".\"{name}\"")).collect();
+    Some(format!("doc ->> '${}'", steps.replace('\'', "''")))
 }
 
-fn kind(path: &[String]) -> String {
-    match json_path(path) {
-        Some(path) => format!("json_type(doc, {})", literal(&path)),
-        None => walk(path, "type"),
+/// The value at a path, whatever it is called.
+fn expression(path: &[String]) -> String {
+    if let Some(plain) = plain(path) {
+        return format!("({plain})");
     }
-}
-
-/// Goes down by names that no JSON path can say.
-fn walk(path: &[String], wanted: &str) -> String {
-    let mut source = "doc".to_owned();
-    for (depth, name) in path.iter().enumerate() {
-        let column = if depth + 1 == path.len() { wanted } else { "value" };
-        source = format!("(select {column} from json_each({source}) where key = {})", literal(name));
-    }
-    source
-}
-
-fn bound(value: &Value) -> Bind {
-    match value {
-        Value::Bool(on) => Bind::Integer(i64::from(*on)),
-        Value::Number(number) => match number.as_i64() {
-            Some(number) => Bind::Integer(number),
-            None => Bind::Real(number.to_string().parse().unwrap_or(f64::MAX)),
-        },
-        Value::String(text) => Bind::Text(text.clone()),
-        other => Bind::Text(other.to_string()),
-    }
-}
-
-fn equal_sql(path: &[String], value: &Value, sql: &mut String, values: &mut Vec<Bind>) {
-    match value {
-        // by value, as far as a double tells numbers apart; beyond that by the digits
-        Value::Number(number) if number.to_string().bytes().filter(u8::is_ascii_digit).count() <= 15 => {
-            sql.push_str(&format!("({} = ? and {} in ('integer', 'real'))", scalar(path), kind(path)));
-            values.push(bound(value));
-        }
-        Value::String(wanted) => {
-            sql.push_str(&format!("({} = ? and {} = 'text')", scalar(path), kind(path)));
-            values.push(Bind::Text(wanted.clone()));
-        }
-        other => {
-            sql.push_str(&format!("coalesce({} = ?, false)", text(path)));
-            values.push(Bind::Text(other.to_string()));
+    let mut tables = Vec::new();
+    let mut conditions = Vec::new();
+    for (at, name) in path.iter().enumerate() {
+        let from = if at == 0 { "record.doc".to_owned() } else { format!("e{}.value", at - 1) };
+        tables.push(format!("json_each({from}) as e{at}"));
+        let literal = data_encoding::HEXUPPER.encode(name.as_bytes());
+        conditions.push(format!("e{at}.key = cast(x'{literal}' as text)"));
+        if at + 1 < path.len() {
+            conditions.push(format!("e{at}.type = 'object'"));
         }
     }
-}
-
-fn filter_sql(filter: &Filter, sql: &mut String, values: &mut Vec<Bind>) {
-    let path = &filter.path;
-    let mut ordered = |than: &str| {
-        let kinds = match filter.value {
-            Value::Number(_) => "'integer', 'real'",
-            Value::String(_) => "'text'",
-            _ => return "false".to_owned(),
-        };
-        values.push(bound(&filter.value));
-        format!("({} {than} ? and {} in ({kinds}))", scalar(path), kind(path))
-    };
-    let written = match filter.operator {
-        Operator::Less => ordered("<"),
-        Operator::LessOrEqual => ordered("<="),
-        Operator::Greater => ordered(">"),
-        Operator::GreaterOrEqual => ordered(">="),
-        Operator::Equal => return equal_sql(path, &filter.value, sql, values),
-        Operator::NotEqual => {
-            sql.push_str("not coalesce(");
-            equal_sql(path, &filter.value, sql, values);
-            sql.push_str(", false)");
-            return;
-        }
-        Operator::In => {
-            let wanted = filter.value.as_array().map(Vec::as_slice).unwrap_or_default();
-            if wanted.is_empty() {
-                return sql.push_str("false");
-            }
-            sql.push('(');
-            for (at, value) in wanted.iter().enumerate() {
-                sql.push_str(if at == 0 { "" } else { " or " });
-                equal_sql(path, value, sql, values);
-            }
-            return sql.push(')');
-        }
-        Operator::Contains => {
-            let element = filter.value.to_string();
-            let part = filter.value.as_str().unwrap_or_default().to_ascii_lowercase();
-            let is_text = filter.value.is_string();
-            values.push(Bind::Text(part));
-            values.push(Bind::Text(element));
-            format!(
-                "case {kind} when 'text' then {is_text} and instr(lower({value}), ?) > 0 when 'array' then exists (select 1 from json_each({array}) as item where (case item.type when 'true' then 'true' when 'false' then 'false' when 'null' then 'null' else json_quote(item.value) end) = ?) else false end",
-                kind = kind(path),
-                value = scalar(path),
-                array = text(path),
-            )
-        }
-        Operator::Starts => match filter.value.as_str() {
-            None => "false".into(),
-            Some(start) => {
-                values.push(Bind::Text(start.to_owned()));
-                values.push(Bind::Text(start.to_owned()));
-                format!("({} = 'text' and substr({}, 1, length(?)) = ?)", kind(path), scalar(path))
-            }
-        },
-        Operator::Empty => {
-            let not = if filter.value == Value::Bool(false) { "not " } else { "" };
-            format!("{not}coalesce({} = 'null', true)", kind(path))
-        }
-    };
-    sql.push_str(&written);
-}
-
-/// An index for the one field that is compared for equality and the one that is sorted by.
-fn indexes(query: &Query, ordinal: i64) -> Vec<String> {
-    if query.type_name.is_built_in() || query.binned {
-        return Vec::new();
-    }
-    let plain = |path: &Vec<String>| json_path(path).is_some();
-    let equal = query
-        .filters
-        .iter()
-        .find(|filter| {
-            filter.operator == Operator::Equal
-                && plain(&filter.path)
-                && (filter.value.is_string() || filter.value.is_number())
-        })
-        .map(|filter| &filter.path);
-    let sort = match query.sort.as_slice() {
-        [one] => match &one.by {
-            SortKey::Field(path) if plain(path) => Some(path),
-            _ => None,
-        },
-        _ => None,
-    };
-    let ranged = query.filters.iter().find(|filter| {
-        use Operator::{Greater, GreaterOrEqual, Less, LessOrEqual};
-        matches!(filter.operator, Less | LessOrEqual | Greater | GreaterOrEqual) && plain(&filter.path)
-    });
-    let mut fields: Vec<&Vec<String>> = equal.into_iter().chain(sort).collect();
-    if sort.is_none() {
-        fields.extend(ranged.map(|filter| &filter.path));
-    }
-    if fields.is_empty() {
-        return Vec::new();
-    }
-    let mut columns: Vec<String> = fields.iter().map(|path| scalar(path)).collect();
-    columns.push(if equal.is_some() && sort.is_none() && ranged.is_none() { "seq".into() } else { "id".into() });
-    let name = blake3::hash(columns.join(",").as_bytes()).to_hex();
-    vec![format!(
-        "create index if not exists list_{ordinal}_{} on record ({}) where type = {ordinal} and flags & 1 = 0",
-        &name[..16],
-        columns.join(", ")
-    )]
+    let Some(last) = path.len().checked_sub(1) else { return "(doc ->> '$')".into() };
+    format!("(select e{last}.value from {} where {})", tables.join(" cross join "), conditions.join(" and "))
 }

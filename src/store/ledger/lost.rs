@@ -1,0 +1,189 @@
+//! Entries for values that lost: records of a built-in type, whose id, content and stamp follow from the write that lost,
+//! so that every node makes the same ones.
+//!
+//! The node where every save passes, the hub, makes them. An edge, which may judge otherwise for what it does not know
+//! yet, makes provisional ones: the same, but in no partition, gone when the hub has judged.
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{Draft, Halt, Key};
+use crate::domain::ids::{RecordId, TypeName};
+use crate::domain::json as canonical;
+use crate::domain::path::Path;
+use crate::domain::record::{Act, Change, Content, Cover, LostValue, State};
+use crate::domain::stamp::{Author, Stamp};
+use crate::store::{Flags, Held};
+
+impl Draft<'_> {
+    /// Makes the entry of a value that lost; says whether it is new.
+    pub(super) fn lose(&mut self, of: &Key, lost: &LostValue, provisional: bool) -> Result<bool, Halt> {
+        let Some(record) = self.held(of)? else { return Ok(false) };
+        let document = content(record, lost);
+        let key = (TypeName::built_in(TypeName::LOST), entry_id(of, &lost.path, lost.stamp));
+        let before = self.held(&key)?.cloned();
+        if provisional && before.is_some() {
+            return Ok(false);
+        }
+        self.entries(of)?;
+        // what a hub has judged takes the place of what was shown meanwhile
+        let known = before.as_ref().filter(|held| !held.flags.has(Flags::PROVISIONAL));
+        let mut state = known.map_or_else(State::default, |held| held.state.clone());
+        let stamp = Stamp { tag: content_tag(&document), ..lost.stamp };
+        let change = Change { path: Path::root(), act: Act::Set(Content::json(document)), replaces: Cover::nothing() };
+        let applied = state.apply(&[change], stamp, self.seq + 1, &|_, _| true);
+        if applied.changed {
+            self.keep(&key, before.as_ref(), state, stamp, provisional)?;
+            if provisional {
+                let mut entries = self.provisional()?;
+                entries.insert(key.1);
+                self.facts.provisional = Some(entries);
+            }
+        }
+        Ok(before.is_none())
+    }
+
+    /// A later write names these as seen: their entries close, wherever they are known, with the stamp of that write.
+    pub(super) fn close_seen(&mut self, of: &Key, seen: &[(Path, Stamp)], by: Stamp) -> Result<(), Halt> {
+        let entries = self.entries(of)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        for (path, stamp) in seen {
+            let id = entry_id(of, path, *stamp);
+            if *stamp != Stamp::NEVER && entries.contains_key(&id) {
+                self.write_entry(id, "state", json!("seen"), by)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries live where their record lives. They move by the next moment of their own, which no other write has.
+    pub(super) fn move_entries(&mut self, of: &Key) -> Result<(), Halt> {
+        let Some(partition) = self.held(of)?.map(|held| held.partition.to_string()) else { return Ok(()) };
+        for id in self.entries(of)?.into_keys() {
+            let entry = self.held(&(TypeName::built_in(TypeName::LOST), id))?;
+            let Some(latest) = entry.map(|held| held.state.latest()) else { continue };
+            let by = Stamp { time: latest.time.next(), ..latest };
+            self.write_entry(id, "partition", json!(partition), by)?;
+        }
+        Ok(())
+    }
+
+    fn write_entry(&mut self, id: RecordId, field: &str, value: Value, by: Stamp) -> Result<(), Halt> {
+        let key = (TypeName::built_in(TypeName::LOST), id);
+        let Some(before) = self.held(&key)?.cloned() else { return Ok(()) };
+        let mut state = before.state.clone();
+        let path = Path::root().property(field);
+        let change = Change { replaces: state.cover(&path), path, act: Act::Set(Content::json(value)) };
+        if state.apply(&[change], by, self.seq + 1, &|_, _| true).changed {
+            self.keep(&key, Some(&before), state, by, before.flags.has(Flags::PROVISIONAL))?;
+        }
+        Ok(())
+    }
+
+    /// An entry is not what it was: the record it is about is flagged as long as one of its entries is open.
+    pub(super) fn entry_changed(&mut self, entry: &Key) -> Result<(), Halt> {
+        let Some(held) = self.held(entry)?.cloned() else { return Ok(()) };
+        let Some(of) = target(&held) else { return Ok(()) };
+        let mut entries = self.entries(&of)?;
+        entries.insert(held.id, is_open(&held));
+        self.facts.entries.insert(of.clone(), entries);
+        self.mark_lost(&of)
+    }
+
+    pub(super) fn entry_dropped(&mut self, entry: &Held) -> Result<(), Halt> {
+        let Some(of) = target(entry) else { return Ok(()) };
+        let mut entries = self.entries(&of)?;
+        entries.remove(&entry.id);
+        self.facts.entries.insert(of.clone(), entries);
+        self.mark_lost(&of)
+    }
+
+    pub(super) fn mark_lost(&mut self, of: &Key) -> Result<(), Halt> {
+        let open = self.entries(of)?.values().any(|open| *open);
+        if let Some(held) = self.held(of)?.cloned() {
+            self.reflag(&held, held.flags.with(Flags::LOST, open));
+        }
+        Ok(())
+    }
+
+    /// Drops the provisional entries of records whose saves the hub has all judged: it made its own.
+    pub(super) fn drop_provisional(&mut self) -> Result<(), Halt> {
+        let mut left = self.provisional()?;
+        for id in left.clone() {
+            let key = (TypeName::built_in(TypeName::LOST), id);
+            let held = self.held(&key)?.filter(|held| held.flags.has(Flags::PROVISIONAL)).cloned();
+            let Some(held) = held else {
+                left.remove(&id);
+                continue;
+            };
+            let judged = match target(&held) {
+                Some(of) => self.unsent(&of)?.is_empty(),
+                None => true,
+            };
+            if judged && self.unsent(&key)?.is_empty() {
+                self.drop_record(&held)?;
+                left.remove(&id);
+            }
+        }
+        self.facts.provisional = Some(left);
+        Ok(())
+    }
+}
+
+/// The record an entry is about.
+pub(super) fn target(entry: &Held) -> Option<Key> {
+    let text = |name: &str| entry.document.value.get(name).and_then(Value::as_str);
+    let type_name = text("type")?.parse().ok()?;
+    Some((type_name, Uuid::parse_str(text("record")?).ok()?))
+}
+
+fn is_open(entry: &Held) -> bool {
+    !entry.state.is_binned() && entry.document.value.get("state").and_then(Value::as_str) == Some("open")
+}
+
+pub(super) fn entry_id(of: &Key, path: &Path, stamp: Stamp) -> RecordId {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(of.0.as_str().as_bytes());
+    hasher.update(&[0]);
+    hasher.update(of.1.as_bytes());
+    hasher.update(path.to_string().as_bytes());
+    hasher.update(&[0]);
+    hasher.update(&stamp.time.0.to_le_bytes());
+    hasher.update(&stamp.author.node.0.to_le_bytes());
+    hasher.update(&stamp.author.incarnation.0.to_le_bytes());
+    hasher.update(&stamp.tag.to_le_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+fn content(record: &Held, lost: &LostValue) -> Value {
+    let Stamp { time, author, tag } = lost.stamp;
+    let Author { node, incarnation, person } = author;
+    let mut map = Map::new();
+    map.insert("at".into(), json!(time.millis()));
+    map.insert("incarnation".into(), json!(incarnation));
+    map.insert("node".into(), json!(node));
+    map.insert("partition".into(), json!(record.partition));
+    map.insert("person".into(), json!(person));
+    map.insert("pointer".into(), json!(lost.path.to_string()));
+    map.insert("record".into(), json!(record.id));
+    map.insert("state".into(), json!("open"));
+    map.insert("tag".into(), json!(format!("{tag:08x}")));
+    map.insert("type".into(), json!(record.type_name));
+    if let Some(value) = &lost.value {
+        map.insert("value".into(), canonical::sorted(value.clone()));
+    }
+    Value::Object(map)
+}
+
+/// Two nodes may see the value, or the record's partition, otherwise: then their entries are two writes, and the same one
+/// of them is the later everywhere.
+fn content_tag(document: &Value) -> u32 {
+    let hash = blake3::hash(canonical::canonical(document).as_bytes());
+    let mut bytes = [0; 4];
+    bytes.copy_from_slice(&hash.as_bytes()[..4]);
+    u32::from_le_bytes(bytes)
+}

@@ -1,0 +1,222 @@
+//! Saves: a person's on this node, and those that other nodes push.
+
+use std::io;
+
+use serde_json::Value;
+
+use super::apply::Part;
+use super::{Draft, Halt, Key};
+use crate::domain::clock::Hlc;
+use crate::domain::record::{Act, Change, Content, Cover, State};
+use crate::domain::save::{MAX_RECORD_BYTES, MAX_RECORDS, MAX_SAVE_BYTES, Save, SavedRecord};
+use crate::domain::stamp::Stamp;
+use crate::store::{Expect, Held, LocalSave, Outcome, StoreError, Verdict};
+
+/// How deep a document may be nested: what is written must be readable again, and JSON is read 128 levels deep at most.
+pub(super) const MAX_NESTING: usize = 120;
+/// Times beyond the year 4199 are no times: a write could not be stamped above them.
+const LAST_TIME: i64 = 1 << 46;
+
+impl Draft<'_> {
+    pub(super) fn save(&mut self, save: &LocalSave) -> Result<Outcome, Halt> {
+        for (index, record) in save.records.iter().enumerate() {
+            let key = (record.type_name.clone(), record.id);
+            let held = self.held(&key)?;
+            let holds = match (record.expect, held) {
+                (Expect::New, held) => held.is_none(),
+                (Expect::Exists, held) => held.is_some(),
+                (Expect::Unchanged(hash), held) => held.is_some_and(|held| held.hash() == hash),
+            };
+            if !holds {
+                return Ok(Outcome::Refused { index, now: held.cloned().map(Box::new) });
+            }
+        }
+        let changed = save.records.iter().filter(|record| !record.changes.is_empty());
+        if changed.clone().count() > MAX_RECORDS {
+            return Err(Halt::Fault(StoreError::Limit(format!("more than {MAX_RECORDS} records"))));
+        }
+        let mut records = Vec::new();
+        for record in changed {
+            check_nesting(&record.changes).map_err(|why| Halt::Fault(StoreError::Limit(why)))?;
+            let key = (record.type_name.clone(), record.id);
+            let above = record.changes.iter().map(|change| self.above(&key, change));
+            let above = above.collect::<Result<Vec<_>, _>>()?.into_iter().max().unwrap_or_default();
+            let time = self.clock.stamp(save.now, above);
+            let stamp = Stamp::new(time, save.author, save.id);
+            let part = Part { key: &key, changes: &record.changes, stamp, revision: record.revision };
+            if self.held(&key)?.is_none() && !creates(&record.changes) {
+                let index = save.records.iter().position(|other| std::ptr::eq(other, record)).unwrap_or_default();
+                return Ok(Outcome::Refused { index, now: None });
+            }
+            self.apply(&part, save.now, save.outbox)?;
+            if save.outbox {
+                records.push(SavedRecord {
+                    type_name: record.type_name.clone(),
+                    id: record.id,
+                    revision: record.revision,
+                    time,
+                    changes: record.changes.clone(),
+                });
+            }
+        }
+        if !records.is_empty() {
+            self.send(Save { id: save.id, author: save.author, records })?;
+        }
+        let held = |key: Key| -> Result<Option<Held>, Halt> { Ok(self.held(&key)?.cloned()) };
+        let now = save.records.iter().map(|record| held((record.type_name.clone(), record.id)));
+        Ok(Outcome::Saved(now.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()))
+    }
+
+    /// The latest time a change has to come after: what it replaces as its author saw it, and what stands there now.
+    fn above(&self, key: &Key, change: &Change) -> Result<Hlc, Halt> {
+        let seen = change.replaces.latest().time;
+        let standing = self.held(key)?.map_or(Hlc::ZERO, |held| standing(&held.state, change));
+        Ok(seen.max(standing))
+    }
+
+    /// Puts a save into the outbox.
+    fn send(&mut self, save: Save) -> Result<(), Halt> {
+        let mut body = Vec::new();
+        ciborium::into_writer(&save, &mut body)
+            .map_err(|err| Halt::Fault(StoreError::Limit(format!("it cannot be encoded: {err}"))))?;
+        if body.len() > 2 * MAX_SAVE_BYTES {
+            return Err(Halt::Fault(StoreError::Limit(format!("more than {MAX_SAVE_BYTES} bytes"))));
+        }
+        for record in &save.records {
+            let key = (record.type_name.clone(), record.id);
+            let mut unsent = self.unsent(&key)?;
+            unsent.insert(save.id);
+            self.facts.unsent.insert(key, unsent);
+        }
+        let keys = save.records.iter().map(|record| (record.type_name.clone(), record.id)).collect();
+        self.facts.sent.insert(save.id, Some(keys));
+        self.news.outbox.push((save, body));
+        Ok(())
+    }
+
+    pub(super) fn receive(&mut self, save: &Save, now: i64) -> Result<Verdict, Halt> {
+        if let Err(why) = check(save) {
+            return Ok(Verdict::Refused(why));
+        }
+        for record in &save.records {
+            let key = (record.type_name.clone(), record.id);
+            self.clock.observe(now, record.time);
+            if self.held(&key)?.is_none() && !record.creates() {
+                let mut waiting = self.waiting(&key)?;
+                let part = Save { records: vec![record.clone()], ..*save };
+                if !waiting.contains(&part) {
+                    waiting.push(part.clone());
+                    self.facts.waiting.insert(key.clone(), waiting);
+                    self.news.waits.push((key, part));
+                }
+                continue;
+            }
+            let stamp = save.stamp(record);
+            let part = Part { key: &key, changes: &record.changes, stamp, revision: record.revision };
+            self.apply(&part, now, false)?;
+        }
+        Ok(Verdict::Accepted)
+    }
+}
+
+pub(super) fn creates(changes: &[Change]) -> bool {
+    changes.iter().any(|change| change.path.is_root() && matches!(change.act, Act::Set(_)))
+}
+
+/// The latest time of what a change meets in a record as it is.
+fn standing(state: &State, change: &Change) -> Hlc {
+    let place = state.place(&change.path);
+    let stamp = match &change.act {
+        Act::Set(_) => state.cover(&change.path).latest(),
+        Act::Remove => {
+            let removed = place.and_then(|place| place.removal.as_ref()).map_or(Stamp::NEVER, |removal| removal.stamp);
+            state.cover(&change.path).latest().max(removed)
+        }
+        Act::Rank(_) => {
+            let ranked = place.and_then(|place| place.order.as_ref()).map_or(Stamp::NEVER, |order| order.stamp);
+            state.stamp_at(&change.path).max(ranked)
+        }
+        Act::Bin(_) => state.latest(),
+    };
+    stamp.time
+}
+
+/// Why a save that another node made cannot be kept here, in words for people.
+fn check(save: &Save) -> Result<(), String> {
+    if save.records.is_empty() {
+        return Err("it holds no records".into());
+    }
+    if save.records.len() > MAX_RECORDS {
+        return Err(format!("it holds more than {MAX_RECORDS} records"));
+    }
+    let mut total = 0;
+    for record in &save.records {
+        let size = json_size(&record.changes);
+        if size > 2 * MAX_RECORD_BYTES {
+            return Err(format!("a record in it is larger than {MAX_RECORD_BYTES} bytes"));
+        }
+        total += size;
+        let seen = record.changes.iter().flat_map(|change| stamps(&change.replaces));
+        let mut times = seen.map(|stamp| stamp.time).chain([record.time]);
+        if times.any(|time| time.0 < 0 || time.millis() >= LAST_TIME) || record.time == Hlc::ZERO {
+            return Err("a time in it is no time".into());
+        }
+        check_nesting(&record.changes)?;
+        let whole = |change: &Change| match &change.act {
+            Act::Set(Content::Json(text)) => text.0.is_object(),
+            Act::Set(_) | Act::Rank(_) | Act::Remove => false,
+            Act::Bin(_) => true,
+        };
+        if !record.changes.iter().filter(|change| change.path.is_root()).all(whole) {
+            return Err("a record in it is no object".into());
+        }
+    }
+    if total > 2 * MAX_SAVE_BYTES {
+        return Err(format!("it is larger than {MAX_SAVE_BYTES} bytes"));
+    }
+    Ok(())
+}
+
+fn stamps(cover: &Cover) -> impl Iterator<Item = &Stamp> {
+    cover.inside.values().chain([&cover.all])
+}
+
+fn check_nesting(changes: &[Change]) -> Result<(), String> {
+    let depth = |change: &Change| {
+        let value = match &change.act {
+            Act::Set(Content::Json(text)) => nesting(&text.0),
+            _ => 0,
+        };
+        let seen = change.replaces.inside.keys().map(|path| path.0.len()).max().unwrap_or_default();
+        change.path.0.len() + value.max(seen)
+    };
+    if changes.iter().any(|change| depth(change) > MAX_NESTING) {
+        return Err(format!("a value is nested deeper than {MAX_NESTING} levels"));
+    }
+    Ok(())
+}
+
+pub(super) fn nesting(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or_default(),
+        Value::Object(map) => 1 + map.values().map(nesting).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+/// How many bytes of JSON something is, without making them.
+fn json_size(value: &impl serde::Serialize) -> usize {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // what cannot be counted cannot be kept either
+    serde_json::to_writer(&mut count, value).map_or(usize::MAX / 4, |()| count.0)
+}

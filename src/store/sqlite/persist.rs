@@ -1,0 +1,405 @@
+//! Writes down what a group of requests changed, each kind by few statements over many rows.
+
+use std::sync::PoisonError;
+
+use serde_json::json;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::load::Numbers;
+use super::setup::{Book, Names};
+use super::{Shared, failed};
+use crate::domain::record::EffectKind;
+use crate::domain::record::pack::{Values, pack};
+use crate::domain::stamp::Stamp;
+use crate::store::StoreError;
+use crate::store::ledger::{Facts, Key, Line, News};
+
+enum Cell {
+    Int(i64),
+    Text(String),
+    Blob(Vec<u8>),
+    Null,
+}
+
+/// Rows to be inserted by statements of a few sizes, so that each is prepared once.
+struct Batch {
+    insert: &'static str,
+    /// What follows the values.
+    then: &'static str,
+    rows: Vec<Vec<Cell>>,
+}
+
+const SIZES: [usize; 3] = [64, 8, 1];
+
+impl Batch {
+    fn new(insert: &'static str, then: &'static str) -> Self {
+        Self { insert, then, rows: Vec::new() }
+    }
+
+    fn push<const N: usize>(&mut self, row: [Cell; N]) {
+        self.rows.push(row.into());
+    }
+
+    async fn write(self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        let Some(columns) = self.rows.first().map(Vec::len) else { return Ok(()) };
+        let one = format!("({})", vec!["?"; columns].join(", "));
+        let mut rows = self.rows.into_iter();
+        while rows.len() > 0 {
+            let size = SIZES.into_iter().find(|size| *size <= rows.len()).unwrap_or(1);
+            let values = vec![one.as_str(); size].join(", ");
+            // our own words and question marks
+            let sql = AssertSqlSafe(format!("{} values {values} {}", self.insert, self.then));
+            let mut query = sqlx::query(sql);
+            for cell in rows.by_ref().take(size).flatten() {
+                query = match cell {
+                    Cell::Int(number) => query.bind(number),
+                    Cell::Text(text) => query.bind(text),
+                    Cell::Blob(bytes) => query.bind(bytes),
+                    Cell::Null => query.bind(None::<i64>),
+                };
+            }
+            query.execute(&mut *conn).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// All that is to be written, encoded.
+struct Sheets {
+    authors: Batch,
+    names: Batch,
+    types: Batch,
+    partitions: Batch,
+    records: Batch,
+    history: Batch,
+    outbox: Batch,
+    unsent: Batch,
+    waiting: Batch,
+    moved: Batch,
+    tallies: Batch,
+    locals: Batch,
+    /// By local number.
+    deleted: Vec<i64>,
+    /// By local number.
+    histories: Vec<i64>,
+    came: Vec<(i64, String)>,
+    returned: Vec<(i64, i64, String)>,
+    cleared: Vec<(String, String)>,
+}
+
+pub(super) async fn persist(
+    conn: &mut SqliteConnection,
+    shared: &Shared,
+    book: &mut Book,
+    facts: Facts,
+    news: News,
+    numbers: Numbers,
+) -> Result<(), StoreError> {
+    let acknowledged: Vec<String> = news.acknowledged.iter().map(|save| format!("{:032X}", save.0)).collect();
+    let sheets = {
+        let mut names = shared.names.write().unwrap_or_else(PoisonError::into_inner);
+        encode(&mut names, book, facts, news, numbers)?
+    };
+    for batch in [sheets.authors, sheets.names, sheets.types, sheets.partitions] {
+        batch.write(conn).await?;
+    }
+    if !sheets.histories.is_empty() {
+        let sql = "delete from history where record in (select value from json_each(?1))";
+        sqlx::query(sql).bind(json!(sheets.histories).to_string()).execute(&mut *conn).await.map_err(failed)?;
+    }
+    if !sheets.deleted.is_empty() {
+        let sql = "delete from record where number in (select value from json_each(?1))";
+        sqlx::query(sql).bind(json!(sheets.deleted).to_string()).execute(&mut *conn).await.map_err(failed)?;
+    }
+    sheets.records.write(conn).await?;
+    sheets.history.write(conn).await?;
+    if !acknowledged.is_empty() {
+        acknowledge(conn, book, &acknowledged).await?;
+    }
+    book.unsent += sheets.outbox.rows.len() as i64;
+    sheets.outbox.write(conn).await?;
+    sheets.unsent.write(conn).await?;
+    if !sheets.came.is_empty() && book.waiting > 0 {
+        let gone = sqlx::query(
+            "delete from waiting
+             where number in (
+               select w.number
+               from json_each(?1) as k
+               cross join waiting as w on w.type = k.value ->> 0 and w.id = unhex(k.value ->> 1)
+             )",
+        );
+        let gone = gone.bind(json!(sheets.came).to_string()).execute(&mut *conn).await.map_err(failed)?;
+        book.waiting -= gone.rows_affected() as i64;
+    }
+    book.waiting += sheets.waiting.rows.len() as i64;
+    sheets.waiting.write(conn).await?;
+    if !sheets.returned.is_empty() && book.moved > 0 {
+        let gone = sqlx::query(
+            "delete from moved
+             where (type, id, partition) in (
+               select value ->> 1, unhex(value ->> 2), value ->> 0
+               from json_each(?1)
+             )",
+        );
+        gone.bind(json!(sheets.returned).to_string()).execute(&mut *conn).await.map_err(failed)?;
+    }
+    let counts_moved = !sheets.moved.rows.is_empty() || !sheets.returned.is_empty();
+    sheets.moved.write(conn).await?;
+    if counts_moved {
+        let row = sqlx::query("select count(*) from (select 1 from moved limit 1)").fetch_one(&mut *conn).await;
+        book.moved = row.map_err(failed)?.try_get(0).map_err(failed)?;
+    }
+    sheets.tallies.write(conn).await?;
+    if !sheets.cleared.is_empty() {
+        let sql = "delete from local where (kind, key) in (select value ->> 0, value ->> 1 from json_each(?1))";
+        sqlx::query(sql).bind(json!(sheets.cleared).to_string()).execute(&mut *conn).await.map_err(failed)?;
+    }
+    sheets.locals.write(conn).await?;
+    let sql = "update node set seq = ?1, clock = ?2 where seq <> ?1 or clock <> ?2";
+    let update = sqlx::query(sql).bind(book.seq as i64).bind(book.clock.last.0);
+    update.execute(&mut *conn).await.map_err(failed)?;
+    Ok(())
+}
+
+async fn acknowledge(conn: &mut SqliteConnection, book: &mut Book, saves: &[String]) -> Result<(), StoreError> {
+    let saves = json!(saves).to_string();
+    let records = sqlx::query(
+        "delete from unsent
+         where position in (
+           select o.position
+           from json_each(?1) as k
+           cross join outbox as o on o.save = unhex(k.value)
+         )",
+    );
+    records.bind(&saves).execute(&mut *conn).await.map_err(failed)?;
+    let sql = "delete from outbox where save in (select unhex(value) from json_each(?1))";
+    let gone = sqlx::query(sql).bind(&saves).execute(&mut *conn).await.map_err(failed)?;
+    book.unsent -= gone.rows_affected() as i64;
+    Ok(())
+}
+
+fn encode(
+    names: &mut Names,
+    book: &mut Book,
+    mut facts: Facts,
+    news: News,
+    mut numbers: Numbers,
+) -> Result<Sheets, StoreError> {
+    let mut sheets = Sheets {
+        authors: Batch::new("insert into author (ordinal, node, incarnation, person)", ""),
+        names: Batch::new("insert into name (ordinal, name)", ""),
+        types: Batch::new("insert into type (ordinal, name)", ""),
+        partitions: Batch::new(
+            "insert into partition (ordinal, name, head, records, digest)",
+            "on conflict (ordinal) do update
+             set head = excluded.head, records = excluded.records, digest = excluded.digest",
+        ),
+        records: Batch::new(
+            "insert into record (number, type, id, facet, partition, seq, flags, stamps, doc)",
+            "on conflict (number) do update
+             set partition = excluded.partition, seq = excluded.seq, flags = excluded.flags, stamps = excluded.stamps,
+               doc = excluded.doc",
+        ),
+        history: Batch::new(
+            "insert into history (record, seq, time, author, tag, path, act, old, new, seen_time, seen_author, seen_tag,
+               seen_at)",
+            "",
+        ),
+        outbox: Batch::new("insert into outbox (position, save, body)", ""),
+        unsent: Batch::new("insert into unsent (position, record)", "on conflict do nothing"),
+        waiting: Batch::new("insert into waiting (type, id, body)", ""),
+        moved: Batch::new(
+            "insert into moved (partition, type, id, seq, time, author, tag)",
+            "on conflict (type, id, partition) do update
+             set seq = excluded.seq, time = excluded.time, author = excluded.author, tag = excluded.tag",
+        ),
+        tallies: Batch::new(
+            "insert into tally (type, flags, records)",
+            "on conflict (type, flags) do update set records = excluded.records",
+        ),
+        locals: Batch::new(
+            "insert into local (kind, key, doc)",
+            "on conflict (kind, key) do update set doc = excluded.doc",
+        ),
+        deleted: Vec::new(),
+        histories: news.dropped.iter().filter_map(|key| numbers.get(key).copied()).collect(),
+        came: Vec::new(),
+        returned: Vec::new(),
+        cleared: Vec::new(),
+    };
+    for key in &news.dirty {
+        let Some(held) = facts.records.remove(key).flatten() else {
+            sheets.deleted.extend(numbers.get(key));
+            continue;
+        };
+        let next = &mut book.next_record;
+        let number = *numbers.entry(key.clone()).or_insert_with(|| {
+            *next += 1;
+            *next - 1
+        });
+        let stamps = pack(&held.state, held.seq, Values::Beside, &mut names.dictionary);
+        sheets.records.push([
+            Cell::Int(number),
+            Cell::Int(names.types.ordinal(&key.0)),
+            Cell::Blob(key.1.as_bytes().to_vec()),
+            Cell::Int(0),
+            Cell::Int(names.partitions.ordinal(&held.partition)),
+            Cell::Int(held.seq as i64),
+            Cell::Int(i64::from(held.flags.0)),
+            Cell::Blob(stamps),
+            Cell::Text(held.document.value.to_string()),
+        ]);
+    }
+    let number = |key: &Key| {
+        let number = numbers.get(key).copied();
+        number.ok_or_else(|| StoreError::Damaged(format!("{} {} has no number", key.0, key.1)))
+    };
+    for (key, line) in news.lines {
+        sheets.history.rows.push(history_row(number(&key)?, line, names));
+    }
+    for (save, body) in news.outbox {
+        let position = book.next_position;
+        book.next_position += 1;
+        sheets.outbox.push([Cell::Int(position), Cell::Blob(save.id.0.to_be_bytes().to_vec()), Cell::Blob(body)]);
+        for record in &save.records {
+            let number = number(&(record.type_name.clone(), record.id))?;
+            sheets.unsent.push([Cell::Int(position), Cell::Int(number)]);
+        }
+    }
+    for key in news.came {
+        sheets.came.push((names.types.ordinal(&key.0), hex(&key)));
+    }
+    for (key, save) in news.waits {
+        let mut body = Vec::new();
+        ciborium::into_writer(&save, &mut body).map_err(|err| StoreError::Limit(err.to_string()))?;
+        let id = Cell::Blob(key.1.as_bytes().to_vec());
+        sheets.waiting.push([Cell::Int(names.types.ordinal(&key.0)), id, Cell::Blob(body)]);
+    }
+    for ((partition, key), moved) in news.moved {
+        let (partition, type_name) = (names.partitions.ordinal(&partition), names.types.ordinal(&key.0));
+        let Some((seq, stamp)) = moved else {
+            sheets.returned.push((partition, type_name, hex(&key)));
+            continue;
+        };
+        sheets.moved.push([
+            Cell::Int(partition),
+            Cell::Int(type_name),
+            Cell::Blob(key.1.as_bytes().to_vec()),
+            Cell::Int(seq as i64),
+            Cell::Int(stamp.time.0),
+            Cell::Int(names.dictionary.author(&stamp.author) as i64),
+            Cell::Int(i64::from(stamp.tag)),
+        ]);
+    }
+    for (partition, shift) in &news.partitions {
+        let ordinal = names.partitions.ordinal(partition);
+        let sum = book.sums.entry(ordinal).or_default();
+        sum.head = sum.head.max(shift.head);
+        sum.records = sum.records.saturating_add_signed(shift.records);
+        sum.digest.0 = sum.digest.0.wrapping_add(shift.digest);
+        sheets.partitions.push([
+            Cell::Int(ordinal),
+            Cell::Text(partition.to_string()),
+            Cell::Int(sum.head as i64),
+            Cell::Int(sum.records as i64),
+            Cell::Blob(sum.digest.0.to_le_bytes().to_vec()),
+        ]);
+    }
+    for ((type_name, flags), more) in news.tallies {
+        if more != 0 {
+            let ordinal = names.types.ordinal(&type_name);
+            let count = book.tallies.entry((ordinal, flags)).or_default();
+            *count += more;
+            sheets.tallies.push([Cell::Int(ordinal), Cell::Int(i64::from(flags)), Cell::Int(*count)]);
+        }
+    }
+    for ((kind, key), value) in news.locals {
+        match value {
+            Some(value) => sheets.locals.push([Cell::Text(kind), Cell::Text(key), Cell::Text(value.to_string())]),
+            None => sheets.cleared.push((kind, key)),
+        }
+    }
+    write_names(names, book, &mut sheets);
+    Ok(sheets)
+}
+
+fn hex(key: &Key) -> String {
+    data_encoding::HEXUPPER.encode(key.1.as_bytes())
+}
+
+fn history_row(record: i64, line: Line, names: &mut Names) -> Vec<Cell> {
+    let text = |value: Option<serde_json::Value>| value.map_or(Cell::Null, |value| Cell::Text(value.to_string()));
+    let path = serde_json::to_string(&line.path).expect("a path is texts");
+    let mut row = vec![
+        Cell::Int(record),
+        Cell::Int(line.seq as i64),
+        Cell::Int(line.stamp.time.0),
+        Cell::Int(names.dictionary.author(&line.stamp.author) as i64),
+        Cell::Int(i64::from(line.stamp.tag)),
+        Cell::Text(path),
+        line.act.map_or(Cell::Null, |act| Cell::Int(act_number(act))),
+        text(line.old),
+        text(line.new),
+    ];
+    if line.replaced == Stamp::NEVER {
+        row.extend([Cell::Null, Cell::Null, Cell::Null]);
+    } else {
+        row.extend([
+            Cell::Int(line.replaced.time.0),
+            Cell::Int(names.dictionary.author(&line.replaced.author) as i64),
+            Cell::Int(i64::from(line.replaced.tag)),
+        ]);
+    }
+    row.push(Cell::Int(line.seen_at));
+    row
+}
+
+const ACTS: [EffectKind; 5] =
+    [EffectKind::Changed, EffectKind::Overruled, EffectKind::Moved, EffectKind::Binned, EffectKind::Restored];
+
+fn act_number(act: EffectKind) -> i64 {
+    ACTS.iter().position(|other| *other == act).map_or(0, |at| at as i64)
+}
+
+pub(super) fn act_of(number: i64) -> Result<EffectKind, StoreError> {
+    let act = usize::try_from(number).ok().and_then(|at| ACTS.get(at));
+    act.copied().ok_or_else(|| StoreError::Damaged(format!("act {number}")))
+}
+
+/// New ordinals, also those of a transaction before that did not come through.
+fn write_names(names: &Names, book: &mut Book, sheets: &mut Sheets) {
+    let [authors, texts, types, partitions] = book.written;
+    for (ordinal, author) in names.dictionary.authors().iter().enumerate().skip(authors) {
+        sheets.authors.push([
+            Cell::Int(ordinal as i64),
+            Cell::Int(author.node.0 as i64),
+            Cell::Int(author.incarnation.0 as i64),
+            Cell::Blob(author.person.as_bytes().to_vec()),
+        ]);
+    }
+    for (ordinal, name) in names.dictionary.names().iter().enumerate().skip(texts) {
+        sheets.names.push([Cell::Int(ordinal as i64), Cell::Text(name.clone())]);
+    }
+    for (at, name) in names.types.all().iter().enumerate().skip(types) {
+        sheets.types.push([Cell::Int(at as i64 + 1), Cell::Text(name.to_string())]);
+    }
+    for (at, partition) in names.partitions.all().iter().enumerate().skip(partitions) {
+        let ordinal = at as i64 + 1;
+        if !sheets.partitions.rows.iter().any(|row| matches!(row[0], Cell::Int(other) if other == ordinal)) {
+            sheets.partitions.push([
+                Cell::Int(ordinal),
+                Cell::Text(partition.to_string()),
+                Cell::Int(0),
+                Cell::Int(0),
+                Cell::Blob(vec![0; 16]),
+            ]);
+        }
+    }
+    book.written = [
+        names.dictionary.authors().len(),
+        names.dictionary.names().len(),
+        names.types.all().len(),
+        names.partitions.all().len(),
+    ];
+}
