@@ -13,7 +13,7 @@ use actix_web::{App as Actix, HttpResponse, HttpServer, web};
 use outpost::domain::people::{Actor, Role};
 use outpost::node::{Caches, Identity, ImportedRow, Node, World};
 use outpost::store::{Options, Sqlite};
-use outpost::web::{App, Run};
+use outpost::web::App;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Row};
@@ -290,7 +290,7 @@ async fn main() {
     let server = server.workers(2).disable_signals().listen(one).expect("it listens").run();
     let stop = server.handle();
     tokio::spawn(server);
-    let app = web::Data::new(App { node, link: None, nodes: None, demo: None, run: Run::default() });
+    let app = web::Data::new(App::new(node));
     let server = HttpServer::new(move || Actix::new().app_data(app.clone()).configure(outpost::web::api::configure));
     let server = server.workers(2).disable_signals().listen(two).expect("it listens").run();
     let stop_too = server.handle();

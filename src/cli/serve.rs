@@ -105,6 +105,7 @@ impl Running {
             link: link.map(|link| link as Arc<dyn Link>),
             nodes: served.nodes(),
             demo,
+            zone: jiff::tz::TimeZone::system(),
             ..web::App::new(served.node.clone())
         };
         let hub = served.hub.clone();

@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Result, World};
+use super::{Node, NodeError, Result, World};
+use crate::domain::FieldError;
 use crate::domain::ids::{Epoch, Incarnation, NodeId};
+use crate::domain::people::{Actor, Operation, authorise};
 use crate::store::{LocalChange, Outcome, Request, Store};
 
 /// Who this node is; kept in its own database, never copied to another.
@@ -35,6 +37,8 @@ pub struct Upstream {
 }
 
 const KIND: &str = "identity";
+/// It stands in the bar of every page.
+const MAX_NAME: usize = 60;
 
 impl Identity {
     /// The identity in this store, if it has one yet.
@@ -65,6 +69,25 @@ impl Identity {
             expect: Some(None),
         };
         Ok(store.write(Request::Local(vec![change])).await? == Outcome::Done)
+    }
+}
+
+impl Node {
+    /// Gives this node another name. The nodes that joined before know it by its old one.
+    pub async fn rename(&self, actor: &Actor, name: &str) -> Result<()> {
+        authorise(actor, Operation::Administer, None, &[])?;
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > MAX_NAME {
+            let error =
+                FieldError::new("/place", "maxLength", "Enter a name of 1 to 60 characters, for example Tern Bay hub");
+            return Err(NodeError::Invalid(vec![error]));
+        }
+        let identity = Identity { name: name.to_owned(), ..self.identity().clone() };
+        let value = serde_json::to_value(&identity).expect("an identity is plain data");
+        let change = LocalChange { kind: KIND, key: KIND.into(), value: Some(value), expect: None };
+        self.store().write(Request::Local(vec![change])).await?;
+        *self.inner.name.write().expect("no holder of this lock panics") = identity.name;
+        Ok(())
     }
 }
 

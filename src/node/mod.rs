@@ -51,6 +51,8 @@ struct Inner {
     caches: Arc<Caches>,
     world: Arc<dyn World>,
     identity: Identity,
+    /// What people call it now; its identity says what it was called at the start.
+    name: RwLock<String>,
     /// Authenticates what a form carries of the version it was rendered from.
     secret: [u8; 32],
     /// Argon2 takes 19 MiB and a core each time.
@@ -106,6 +108,7 @@ impl Node {
                 store,
                 caches,
                 world,
+                name: RwLock::new(identity.name.clone()),
                 identity,
                 secret,
                 hashing: Semaphore::new(2),
@@ -122,6 +125,11 @@ impl Node {
 
     pub fn identity(&self) -> &Identity {
         &self.inner.identity
+    }
+
+    /// What people call this node.
+    pub fn name(&self) -> String {
+        self.inner.name.read().expect("no holder of this lock panics").clone()
     }
 
     pub fn is_hub(&self) -> bool {

@@ -296,14 +296,8 @@ impl Node {
         self.make_person(actor, email, name, role, password).await
     }
 
-    async fn make_person(
-        &self,
-        actor: &Actor,
-        email: &str,
-        name: &str,
-        role: Role,
-        password: Option<&str>,
-    ) -> Result<Person> {
+    /// What is wrong with a new person, all at once; or their address and name as they are kept.
+    fn judge_person(&self, email: &str, name: &str, password: Option<&str>) -> Result<(String, String)> {
         let email = email.trim().to_lowercase();
         let mut errors = Vec::new();
         let (local, domain) = email.split_once('@').unwrap_or_default();
@@ -319,9 +313,18 @@ impl Node {
             errors.push(FieldError::new("/name", "maxLength", "Enter a name of at most 200 characters"));
         }
         errors.extend(password.and_then(weak));
-        if !errors.is_empty() {
-            return Err(NodeError::Invalid(errors));
-        }
+        if errors.is_empty() { Ok((email, name)) } else { Err(NodeError::Invalid(errors)) }
+    }
+
+    async fn make_person(
+        &self,
+        actor: &Actor,
+        email: &str,
+        name: &str,
+        role: Role,
+        password: Option<&str>,
+    ) -> Result<Person> {
+        let (email, name) = self.judge_person(email, name, password)?;
         let mut document = json!({ "email": email, "name": name, "role": role });
         if let Some(password) = password {
             document["password"] = json!(self.hash(password).await);
@@ -440,10 +443,8 @@ impl Node {
         let Some(kept) = kept.filter(|_| !self.has_people()) else {
             return Err(NodeError::Conflict("this set-up address was used or is too old".into()));
         };
-        if let Some(error) = weak(password) {
-            return Err(NodeError::Invalid(vec![error]));
-        }
         // judged before the secret is used up
+        self.judge_person(email, name, Some(password))?;
         let used = LocalChange { kind: SETUP, key: SETUP.into(), value: None, expect: Some(Some(kept.clone())) };
         if self.store().write(Request::Local(vec![used])).await? != Outcome::Done {
             return Err(NodeError::Conflict("this set-up address was used or is too old".into()));

@@ -245,11 +245,22 @@ impl Node {
         if held.state.is_binned() == binned {
             return Ok(held);
         }
+        self.write_bin(actor, &held, if_match, binned).await
+    }
+
+    /// Leaves a record in the bin that somebody edited who did not know that it was there: their edit is seen now.
+    pub async fn bin_again(&self, actor: &Actor, type_name: &str, id: RecordId) -> Result<Held> {
+        let held = self.record(actor, type_name, id).await?;
+        authorise(actor, Operation::Bin, Some((&held.type_name, id)), &[])?;
+        if held.state.is_edited_after_deletion() { self.write_bin(actor, &held, None, true).await } else { Ok(held) }
+    }
+
+    async fn write_bin(&self, actor: &Actor, held: &Held, if_match: Option<Hash>, binned: bool) -> Result<Held> {
         let root = Path::root();
         let change = Change { replaces: held.state.cover(&root), path: root, act: Act::Bin(binned) };
         let record = LocalRecord {
             type_name: held.type_name.clone(),
-            id,
+            id: held.id,
             revision: None,
             expect: if_match.map_or(Expect::Exists, Expect::Unchanged),
             changes: vec![change],

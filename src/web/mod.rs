@@ -1,14 +1,30 @@
 //! The node over HTTP: pages for people in `pages`, JSON for programs in `api`, siblings over one [`Node`].
+//!
+//! Nothing is decided here that a node decides: who may do what, what is valid, what a save changes. Nothing is drawn
+//! here either; `views` draws.
 
 pub mod api;
+mod assets;
+mod cookies;
+mod error;
+mod frame;
+mod htmx;
+mod pages;
+mod routes;
 mod run;
 mod security;
+mod sent;
 mod serve;
+pub mod session;
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use crate::node::{Link, Node, Nodes};
 
+pub use error::{WebError, WebResult};
+pub use routes::configure;
 pub use run::Run;
 pub use serve::serve;
 
@@ -23,12 +39,14 @@ pub struct App {
     pub demo: Option<Demo>,
     /// What this server counts, and when it stops.
     pub run: Run,
+    /// Where the site is: moments are told to people in its time.
+    pub zone: TimeZone,
 }
 
 impl App {
-    /// A node alone: without links.
+    /// A node alone: without links, in universal time.
     pub fn new(node: Node) -> Self {
-        Self { node, link: None, nodes: None, demo: None, run: Run::default() }
+        Self { node, link: None, nodes: None, demo: None, run: Run::default(), zone: TimeZone::UTC }
     }
 }
 

@@ -9,7 +9,7 @@ use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App as Server, HttpServer};
 
-use super::{App, api, security};
+use super::{App, configure, error, security};
 
 /// How long requests that are under way may take after the server was asked to stop, in seconds.
 const PATIENCE: u64 = 30;
@@ -27,10 +27,11 @@ pub async fn serve(
     let server = HttpServer::new(move || {
         Server::new()
             .app_data(shared.clone())
+            .wrap(from_fn(error::dress))
             .wrap(Compress::default())
             .wrap(from_fn(security::headers))
             .configure(extra.clone())
-            .configure(api::configure)
+            .configure(configure)
     })
     .workers(std::thread::available_parallelism().map_or(2, usize::from))
     .client_request_timeout(Duration::from_secs(15))

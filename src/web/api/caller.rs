@@ -8,8 +8,9 @@ use futures_util::future::LocalBoxFuture;
 
 use super::Problem;
 use crate::domain::people::{Actor, Operation, authorise};
-use crate::node::{Node, NodeError, Session};
+use crate::node::NodeError;
 use crate::web::App;
+use crate::web::session::session;
 
 /// Someone who is signed in. A handler that takes one is closed to all others.
 #[derive(Debug, Clone)]
@@ -62,16 +63,6 @@ pub fn app(req: &HttpRequest) -> Result<&Data<App>, Problem> {
         tracing::error!("the server was set up without its node");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "This server was set up wrongly. Its log says more.")
     })
-}
-
-/// The session of a browser, by its cookie.
-async fn session(req: &HttpRequest, node: &Node) -> Result<Option<Session>, NodeError> {
-    let headers = req.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
-    let mut cookies = headers.flat_map(|value| value.split(';'));
-    match cookies.find_map(|cookie| cookie.trim().strip_prefix("session=")) {
-        Some(secret) => node.session(secret).await,
-        None => Ok(None),
-    }
 }
 
 /// The token of an `Authorization` header (RFC 6750); the name of the scheme in any case.

@@ -11,7 +11,7 @@ mod health;
 mod nodes;
 mod openapi;
 mod problem;
-mod query;
+pub(super) mod query;
 mod records;
 mod time;
 mod types;

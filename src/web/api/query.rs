@@ -65,7 +65,7 @@ pub fn flag(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("“{text}” is neither true nor false."))
 }
 
-const OPERATORS: [(&str, Operator); 10] = [
+pub const OPERATORS: [(&str, Operator); 10] = [
     ("eq", Operator::Equal),
     ("ne", Operator::NotEqual),
     ("lt", Operator::Less),
@@ -80,7 +80,7 @@ const OPERATORS: [(&str, Operator); 10] = [
 
 /// `/status:eq:open`. The pointer ends at the first `:` that an operator and `:` follow, so it may hold others itself;
 /// `empty` may stand without a value.
-fn filter(text: &str) -> Result<Filter, String> {
+pub fn filter(text: &str) -> Result<Filter, String> {
     let found = text.match_indices(':').find_map(|(at, _)| {
         let rest = &text[at + 1..];
         OPERATORS.into_iter().find_map(|(word, operator)| match rest.strip_prefix(word)? {
@@ -116,7 +116,7 @@ fn filter(text: &str) -> Result<Filter, String> {
 }
 
 /// `/due,-/priority`; `changed` stands for the newest change.
-fn sort(text: &str) -> Result<Vec<Sort>, String> {
+pub fn sort(text: &str) -> Result<Vec<Sort>, String> {
     let sorts = text.split(',').map(|one| {
         let (descending, name) = one.strip_prefix('-').map_or((false, one), |name| (true, name));
         let by = if name == "changed" { SortKey::Changed } else { SortKey::Field(path(name)?) };

@@ -1,0 +1,184 @@
+//! `/nodes`: the edges of this hub.
+
+use std::sync::Arc;
+
+use actix_web::web::Path;
+use serde_json::{Value, json};
+
+use super::sign::message;
+use crate::domain::ids::NodeId;
+use crate::domain::people::Operation;
+use crate::node::{KnownNode, NodeError, Nodes};
+use crate::views::confirm::ConfirmPage;
+use crate::views::frame::Here;
+use crate::views::nodes::{Fresh, Node as Row, NodesPage};
+use crate::views::part::{Link, Tone, counted};
+use crate::views::value::Clock;
+use crate::web::error::{WebError, WebResult};
+use crate::web::htmx::{refused, show as shown};
+use crate::web::sent::Sent;
+use crate::web::session::{Done, Signed};
+
+/// `GET /nodes`.
+pub async fn show(signed: Signed) -> WebResult {
+    shown(&page(&signed).await?)
+}
+
+async fn page(signed: &Signed) -> Result<NodesPage, WebError> {
+    let known = below(signed)?.list().await?;
+    let clock = signed.clock();
+    let this = Row {
+        id: signed.node().identity().node.to_string(),
+        name: signed.node().name(),
+        tone: Tone::Ok,
+        icon: "hub",
+        words: "The hub".to_owned(),
+        scope: String::new(),
+        is_this: true,
+        is_revoked: false,
+    };
+    let edges = known.into_iter().map(|node| Row {
+        id: node.id.to_string(),
+        tone: if node.revoked {
+            Tone::Plain
+        } else if node.in_step {
+            Tone::Ok
+        } else {
+            Tone::Wait
+        },
+        icon: if node.revoked { "cut" } else { "edge" },
+        words: words(&node, &clock),
+        scope: scope_words(&node.scope),
+        is_this: false,
+        is_revoked: node.revoked,
+        name: node.name,
+    });
+    let nodes = std::iter::once(this).chain(edges).collect();
+    Ok(NodesPage { frame: signed.frame(Here::Nodes).await?, nodes, ..NodesPage::default() })
+}
+
+/// The nodes below, for an admin of a hub.
+fn below(signed: &Signed) -> Result<Arc<dyn Nodes>, WebError> {
+    signed.may(Operation::Administer)?;
+    signed.app.nodes.clone().ok_or(WebError::Nowhere)
+}
+
+/// "In step, spoke 14:31".
+pub fn words(node: &KnownNode, clock: &Clock) -> String {
+    if node.revoked {
+        return "Withdrawn; it fetches nothing any more".to_owned();
+    }
+    let state = match (node.in_step, node.behind) {
+        (true, _) => "In step".to_owned(),
+        (false, Some(n)) if n > 0 => format!("{} behind", counted(n, "record", "records")),
+        (false, _) => "Not in step yet".to_owned(),
+    };
+    let spoke = match node.last_contact {
+        Some(at) => format!("spoke {}", clock.when_millis(at).words),
+        None => "has not spoken yet".to_owned(),
+    };
+    let waiting = node.waiting.filter(|n| *n > 0).map(|n| format!(", holds {} back", counted(n, "save", "saves")));
+    format!("{state}, {spoke}{}", waiting.unwrap_or_default())
+}
+
+/// "everything", "work-order: platform-7, platform-9; inspection".
+pub fn scope_words(scope: &Value) -> String {
+    let Some(types) = scope.as_object() else { return "everything".to_owned() };
+    let one = |(name, values): (&String, &Value)| match values {
+        Value::Array(values) => {
+            let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            format!("{name}: {}", values.iter().map(plain).collect::<Vec<_>>().join(", "))
+        }
+        _ => name.clone(),
+    };
+    let types: Vec<String> = types.iter().map(one).collect();
+    if types.is_empty() { "no records".to_owned() } else { types.join("; ") }
+}
+
+/// `POST /nodes`: an invitation.
+pub async fn invite(sent: Sent) -> WebResult {
+    let below = below(&sent)?;
+    let [name, scope] = ["name", "scope"].map(|name| sent.fields.get(name).trim());
+    let typed = async || Ok::<_, WebError>(NodesPage { name: name.into(), scope: scope.into(), ..page(&sent).await? });
+    let wanted = match scope {
+        "" | "all" | "\"all\"" => json!("all"),
+        text => match serde_json::from_str(text) {
+            Ok(scope) => scope,
+            Err(err) => {
+                let error =
+                    format!("Enter the types as JSON, for example {{\"inspection\": true}}; this is none: {err}");
+                return refused(&NodesPage { scope_error: Some(error), ..typed().await? });
+            }
+        },
+    };
+    match below.invite(name, wanted).await {
+        Ok(token) => {
+            let fresh = Fresh {
+                command: format!("outpost join {} --token {token}", own_address(&sent)),
+                words: "It works once, and not for ever.".to_owned(),
+            };
+            shown(&NodesPage { fresh: Some(fresh), ..page(&sent).await? })
+        }
+        Err(NodeError::Invalid(errors)) => {
+            let name_error = message(&errors, "name");
+            let others: Vec<&str> =
+                errors.iter().filter(|error| error.pointer != "/name").map(|error| error.message.as_str()).collect();
+            let scope_error = (!others.is_empty()).then(|| others.join(" "));
+            refused(&NodesPage { name_error, scope_error, ..typed().await? })
+        }
+        Err(err) => Err(err.into()),
+    }
+}
+
+/// Where this node is, as the browser sees it.
+fn own_address(signed: &Signed) -> String {
+    let connection = signed.req.connection_info();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".:[]-".contains(c);
+    match connection.host() {
+        host if host.chars().all(is_plain) => format!("{}://{host}", connection.scheme()),
+        _ => "ADDRESS-OF-THIS-HUB".to_owned(),
+    }
+}
+
+/// `POST /nodes/{id}`: withdraws a node, once it was asked whether it is meant.
+pub async fn change(sent: Sent, id: Path<String>) -> WebResult {
+    let below = below(&sent)?;
+    let id: NodeId = id.parse().map_err(|_| WebError::Nowhere)?;
+    let known = below.list().await?.into_iter().find(|node| node.id == id).ok_or(NodeError::NotFound("node"))?;
+    if sent.fields.get("_do") != "revoke" {
+        return Err(WebError::Malformed("This form has no such button.".into()));
+    }
+    if sent.fields.get("_sure") == "yes" {
+        below.revoke(id).await?;
+        return sent.done("/nodes", Done::Withdrawn);
+    }
+    shown(&ConfirmPage {
+        frame: sent.frame(Here::Nodes).await?,
+        question: format!("Withdraw {}?", known.name),
+        consequences: vec![
+            "It fetches and sends nothing any more. Saves that it still holds stay on it and do not come here."
+                .to_owned(),
+            "What came from it before stays. To let it in again, invite it anew.".to_owned(),
+        ],
+        action: format!("/nodes/{id}"),
+        fields: vec![("_do".into(), "revoke".into())],
+        yes: format!("Withdraw {}", known.name),
+        no: Link::to("/nodes", "Keep it"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_told_in_words() {
+        for (scope, words) in [
+            (json!("all"), "everything"),
+            (json!({}), "no records"),
+            (json!({"work-order": ["platform-7", 9], "inspection": true}), "work-order: platform-7, 9; inspection"),
+        ] {
+            assert_eq!(scope_words(&scope), words);
+        }
+    }
+}

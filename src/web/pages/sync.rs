@@ -1,0 +1,253 @@
+//! `/sync`: how this node stands with the others.
+
+use std::time::Duration;
+
+use super::nodes::{scope_words, words as node_words};
+use super::read::{Names, Readings, address};
+use crate::domain::ids::TypeName;
+use crate::domain::people::{Operation, Role};
+use crate::domain::save::Save;
+use crate::node::{KnownNode, Link as NodeLink, LinkState, LinkStatus};
+use crate::views::frame::{self, Here};
+use crate::views::part::{Link, NodeRow, Tone, counted, grouped};
+use crate::views::sync::{Edge, Figure, LinkCard, SyncPage, Waiting};
+use crate::views::value::Clock;
+use crate::web::error::{WebError, WebResult};
+use crate::web::frame::{hub_name, state};
+use crate::web::htmx::{Htmx, show as shown};
+use crate::web::sent::Sent;
+use crate::web::session::Signed;
+
+/// As many saves as are shown one by one.
+const SHOWN: usize = 50;
+const OUTBOX_BYTES: usize = 256 << 10;
+/// A link answers to a press within this time, if it has something new to say.
+const SOON: Duration = Duration::from_millis(300);
+
+/// `GET /sync`.
+pub async fn show(signed: Signed) -> WebResult {
+    let page = match signed.app.link.clone() {
+        Some(link) => of_edge(&signed, &*link).await?,
+        None => of_hub(&signed).await?,
+    };
+    shown(&page)
+}
+
+async fn of_edge(signed: &Signed, link: &dyn NodeLink) -> Result<SyncPage, WebError> {
+    let (status, clock) = (link.status(), signed.clock());
+    let total = signed.node().store().waiting().await?;
+    let figure = |label: &str, value: String, note: &str| Figure { label: label.into(), value, note: note.into() };
+    let mut figures = vec![
+        figure("Saves waiting to leave", grouped(total), ""),
+        figure("Records to fetch", grouped(status.pending_in), if status.in_step { "" } else { "as far as is known" }),
+    ];
+    if let Some(ahead) = status.clock_ahead {
+        let seconds = counted(ahead.unsigned_abs() / 1000, "second", "seconds");
+        let value = if ahead.abs() < 1000 { "right".into() } else { seconds };
+        figures.push(figure(
+            "Clock of this device",
+            value,
+            if ahead >= 1000 {
+                "fast"
+            } else if ahead <= -1000 {
+                "slow"
+            } else {
+                ""
+            },
+        ));
+    }
+    let figures_title = match status.last_contact {
+        Some(at) => format!("At last contact, {}", clock.when_millis(at).words),
+        None => "No contact yet".to_owned(),
+    };
+    Ok(SyncPage {
+        frame: signed.frame(Here::Sync).await?,
+        intro: format!(
+            "This is {}, an edge of {} at {}.",
+            signed.node().name(),
+            hub_name(&signed.app, &status),
+            status.url
+        ),
+        link: Some(card(signed, &status)),
+        waiting: waiting(signed).await?,
+        waiting_words: if total == 0 { String::new() } else { counted(total, "save", "saves") },
+        figures_title,
+        figures,
+        ..SyncPage::default()
+    })
+}
+
+fn card(signed: &Signed, status: &LinkStatus) -> LinkCard {
+    let clock = signed.clock();
+    let since = clock.when_millis(status.since).words;
+    let hub = hub_name(&signed.app, status);
+    let title = match status.state {
+        LinkState::InStep => format!("In step with {hub} since {since}"),
+        LinkState::Behind => format!("Catching up with {hub}"),
+        LinkState::Offline => format!("{hub} out of reach since {since}"),
+        LinkState::Paused => format!("Paused since {since}"),
+        LinkState::Refused => format!("{hub} does not let this node in"),
+    };
+    LinkCard {
+        state: state(status.state),
+        title,
+        words: link_words(status, &clock),
+        is_paused: status.state == LinkState::Paused,
+        may_steer: signed.session.role >= Role::Staff,
+        csrf: signed.session.csrf.clone(),
+    }
+}
+
+/// What it does not affect, and what happens next.
+fn link_words(status: &LinkStatus, clock: &Clock) -> String {
+    let next = match status.state {
+        LinkState::InStep => "What is saved here is at the hub within a moment, and the other way round.".to_owned(),
+        LinkState::Behind => "What is missing on either side is under way.".to_owned(),
+        LinkState::Offline => "Everything works here; saves leave by themselves.".to_owned(),
+        LinkState::Paused => {
+            "Everything works here; nothing is sent or fetched until somebody presses the switch.".to_owned()
+        }
+        LinkState::Refused => {
+            "Everything that was saved here is kept. An admin of the hub can invite this node again.".to_owned()
+        }
+    };
+    let reason = status
+        .reason
+        .as_deref()
+        .map(|reason| format!("{}. ", crate::web::error::capital(reason.trim_end_matches('.'))));
+    let soon = status.next_try.filter(|_| status.state == LinkState::Offline).map(|at| {
+        let seconds = (at - clock.now.as_millisecond()).max(0) as u64 / 1000;
+        if seconds == 0 {
+            " The next try is now.".to_owned()
+        } else {
+            format!(" Next try in {}.", counted(seconds, "second", "seconds"))
+        }
+    });
+    format!("{}{next}{}", reason.unwrap_or_default(), soon.unwrap_or_default())
+}
+
+/// The saves that have not left, oldest first.
+async fn waiting(signed: &Signed) -> Result<Vec<Waiting>, WebError> {
+    let node = signed.node();
+    let names = Names::of(&signed.app).await?;
+    let mut readings = Readings::new(signed.clock());
+    let mut rows = Vec::new();
+    for save in node.store().outbox(OUTBOX_BYTES).await?.iter().take(SHOWN) {
+        rows.extend(waiting_of(signed, &names, &mut readings, save).await?);
+    }
+    Ok(rows)
+}
+
+/// One row for each record of a save.
+async fn waiting_of(
+    signed: &Signed,
+    names: &Names<'_>,
+    readings: &mut Readings,
+    save: &Save,
+) -> Result<Vec<Waiting>, WebError> {
+    let mut rows = Vec::with_capacity(save.records.len());
+    for part in &save.records {
+        let held = signed.node().store().record(&part.type_name, part.id).await?;
+        let record = match (held, readings.get(signed.node(), &part.type_name)) {
+            (Some(held), Some(reading)) => reading.link(&held),
+            (_, Some(_)) => Link::to(address(&part.type_name, part.id), part.id.to_string()),
+            (_, None) => built_in(&part.type_name),
+        };
+        let what =
+            if part.creates() { "made".to_owned() } else { counted(part.changes.len() as u64, "field", "fields") };
+        let at = signed.clock().when_millis(part.time.millis()).words;
+        rows.push(Waiting {
+            record,
+            words: format!("{what} by {}, {at}", names.person(save.author.person)),
+            is_refused: false,
+        });
+    }
+    Ok(rows)
+}
+
+fn built_in(type_name: &TypeName) -> Link {
+    match type_name.as_str() {
+        TypeName::LOST => Link::to("/attention", "A decision about a lost value"),
+        TypeName::PERSON => Link::to("/users", "A person"),
+        _ => Link::to("/types", "A type"),
+    }
+}
+
+async fn of_hub(signed: &Signed) -> Result<SyncPage, WebError> {
+    let known = match &signed.app.nodes {
+        Some(nodes) => nodes.list().await?,
+        None => Vec::new(),
+    };
+    let clock = signed.clock();
+    let tallies = signed.node().store().tallies().await?;
+    let records: u64 = tallies.iter().filter(|tally| !tally.type_name.is_built_in()).map(|tally| tally.living).sum();
+    let figure = |label: &str, value: u64| Figure { label: label.into(), value: grouped(value), note: String::new() };
+    let live = known.iter().filter(|node| !node.revoked);
+    Ok(SyncPage {
+        frame: signed.frame(Here::Sync).await?,
+        intro: format!("This is {}, the hub. It sees every edge that has joined.", signed.node().name()),
+        edges: live.clone().map(|node| edge(node, &clock)).collect(),
+        figures_title: "Here now".to_owned(),
+        figures: vec![figure("Records", records), figure("Edges", live.count() as u64)],
+        ..SyncPage::default()
+    })
+}
+
+fn edge(node: &KnownNode, clock: &Clock) -> Edge {
+    let behind = match (node.in_step, node.behind) {
+        (true, _) => "nothing".to_owned(),
+        (false, Some(n)) => counted(n, "record", "records"),
+        (false, None) => "everything".to_owned(),
+    };
+    Edge {
+        name: node.name.clone(),
+        state: if node.in_step { frame::LinkState::InStep } else { frame::LinkState::Behind },
+        last: node.last_contact.map_or("never".to_owned(), |at| clock.when_millis(at).words),
+        behind,
+        scope: scope_words(&node.scope),
+    }
+}
+
+/// How the others are, for home.
+pub async fn rows(signed: &Signed) -> Result<Vec<NodeRow>, WebError> {
+    let clock = signed.clock();
+    if let Some(link) = &signed.app.link {
+        let status = link.status();
+        let spoke = status
+            .last_contact
+            .map_or("no contact yet".to_owned(), |at| format!("spoke {}", clock.when_millis(at).words));
+        let state = state(status.state);
+        let icon = if state == frame::LinkState::Offline { "cut" } else { "hub" };
+        let words = format!("{}, {spoke}", crate::web::error::capital(state.word()));
+        return Ok(vec![NodeRow { tone: state.tone(), icon, name: hub_name(&signed.app, &status), words }]);
+    }
+    let Some(nodes) = &signed.app.nodes else { return Ok(Vec::new()) };
+    let live = nodes.list().await?.into_iter().filter(|node| !node.revoked);
+    Ok(live
+        .map(|node| NodeRow {
+            tone: if node.in_step { Tone::Ok } else { Tone::Wait },
+            icon: "edge",
+            words: node_words(&node, &clock),
+            name: node.name,
+        })
+        .collect())
+}
+
+/// `POST /sync`: now, pause, resume.
+pub async fn steer(sent: Sent) -> WebResult {
+    sent.may(Operation::Link)?;
+    let link = sent.app.link.clone().ok_or(WebError::Nowhere)?;
+    let mut status = link.watch();
+    let before = status.borrow_and_update().clone();
+    match sent.fields.get("_do") {
+        "now" => link.sync_now(),
+        "pause" => link.pause(),
+        "resume" => link.resume(),
+        _ => return Err(WebError::Malformed("This form has no such button.".into())),
+    }
+    // what is shown next shows what came of it; a link that has nothing new to say is not waited for long
+    let is_told = |now: &LinkStatus| now.state != before.state;
+    let _ = tokio::time::timeout(SOON, status.wait_for(is_told)).await;
+    let htmx = Htmx::of(&sent.req);
+    if htmx.is_partial { shown(&card(&sent, &link.status())) } else { Ok(htmx.see("/sync")) }
+}

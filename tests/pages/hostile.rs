@@ -1,0 +1,171 @@
+//! What was not made by our pages: it is told clearly and changes nothing.
+
+use outpost::domain::people::Role;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::browser::{Site, filled};
+
+const NEW: &str = "/records/work-order/new";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[actix_web::test]
+async fn a_post_without_the_token_of_the_session_changes_nothing() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Admin).await;
+    let other = site.browser(Role::Admin).await;
+    let record = site.make("work-order", json!({"title": "Seal"})).await;
+    let edit = format!("{record}/edit");
+    let conflict = format!("/conflicts/{}", uuid_of(&record));
+    let paths = [
+        "/logout",
+        "/display",
+        "/types/new",
+        "/types/work-order/design",
+        NEW,
+        &record,
+        &edit,
+        &conflict,
+        "/sync",
+        "/nodes",
+        "/users",
+    ];
+    for path in paths {
+        for token in [None, Some(String::new()), Some("x".repeat(43)), Some(other.csrf())] {
+            let mut fields = vec![("_do", "bin"), ("theme", "dark"), ("email", "a@b.c"), ("/title", "Taken over")];
+            if let Some(token) = &token {
+                fields.push(("_csrf", token));
+            }
+            let page = browser.post(path, &fields).await;
+            assert_eq!(page.status, 403, "{path} {token:?}: {}", page.text);
+            page.says("older than your session");
+        }
+        let signed_out = site.visitor().post(path, &[("_csrf", "x")]).await.led_to();
+        assert!(signed_out.starts_with("/login"), "{path}");
+    }
+    assert_eq!(site.data(&record).await, json!({"title": "Seal"}));
+    browser.get(&record).await.expect(200).says("Seal");
+    assert!(!browser.get("/").await.text.contains("data-theme"));
+}
+
+fn uuid_of(record: &str) -> &str {
+    record.rsplit('/').next().expect("an id")
+}
+
+#[actix_web::test]
+async fn wrong_encodings_are_refused() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Staff).await;
+    let csrf = browser.csrf();
+    let bodies: [(&str, Vec<u8>, u16); 7] = [
+        (FORM, [b"_csrf=", csrf.as_bytes(), b"&/title=%ff"].concat(), 400),
+        (FORM, [b"_csrf=", csrf.as_bytes(), b"&/title=\xff"].concat(), 400),
+        (FORM, [b"_csrf=", csrf.as_bytes(), b"&/title=%4"].concat(), 400),
+        (FORM, [b"_csrf=", csrf.as_bytes(), b"&", &b"a&".repeat(30_000)[..]].concat(), 413),
+        ("text/plain", format!("_csrf={csrf}").into_bytes(), 415),
+        ("application/json", b"{}".to_vec(), 415),
+        ("multipart/form-data; boundary=x", b"--x--".to_vec(), 415),
+    ];
+    for (content_type, body, status) in bodies {
+        let request = browser.request(Method::POST, NEW).header("content-type", content_type).body(body);
+        let page = browser.send(request).await;
+        assert_eq!(page.status, status, "{content_type}: {}", page.text);
+        page.says("Nothing was changed");
+    }
+    browser.get("/records/work-order").await.expect(200).says("No work orders yet");
+}
+
+#[actix_web::test]
+async fn what_is_too_large_is_told_and_not_saved() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Staff).await;
+    let form = browser.open(NEW).await;
+    let large = "y".repeat(1 << 20);
+    let refused = browser.submit(NEW, &filled(&form, &[("/title", "Seal"), ("/description", &large)])).await;
+    assert!([413, 422].contains(&refused.status), "{}", refused.status);
+    let huge = "%41".repeat(3 << 20);
+    let refused = browser.post_body(NEW, format!("/title={huge}")).await.expect(413);
+    refused.says("larger than 4 MiB");
+    browser.get("/records/work-order").await.expect(200).says("No work orders yet");
+}
+
+#[actix_web::test]
+async fn addresses_that_lead_nowhere_say_so() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Admin).await;
+    let nil = "00000000-0000-0000-0000-000000000000";
+    for path in [
+        "/nowhere",
+        "/records",
+        "/records/",
+        "/records/none",
+        "/records/none/new",
+        "/records/WORK",
+        "/records/_person",
+        "/records/work-order/x",
+        &format!("/records/work-order/{nil}"),
+        &format!("/records/work-order/{nil}/edit"),
+        &format!("/records/work-order/{nil}/history"),
+        "/records/work-order/00000000000000000000000000000000",
+        "/types/none/design",
+        "/types/work-order/schema?version=99",
+        "/static/none.css",
+        "/static/..%2fCargo.toml",
+        "/demo",
+        "/demo/as/0",
+        "/nodes",
+        "/%00",
+        "/records/%ff",
+    ] {
+        let page = browser.get(path).await;
+        assert!([400, 404].contains(&page.status), "{path}: {}", page.status);
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
+        assert!(page.has("h1"), "{path}: {}", page.text);
+    }
+    browser.press(&format!("/conflicts/{nil}"), &[("_do", "restore")]).await.expect(404);
+    browser.press(&format!("/users/{nil}"), &[("_do", "disable")]).await.expect(404);
+    browser.press("/sync", &[("_do", "now")]).await.expect(404);
+    let page = browser.send(browser.request(Method::DELETE, "/types")).await.expect(405);
+    assert_eq!(page.header("allow"), "GET, HEAD");
+}
+
+#[actix_web::test]
+async fn a_list_says_what_is_wrong_with_its_address() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Viewer).await;
+    site.make("work-order", json!({"title": "Seal"})).await;
+    for query in ["filter=x", "filter=/a:like:b", "sort=title", "cursor=nonsense", "filter=/a:in:b"] {
+        let page = browser.get(&format!("/records/work-order?{query}")).await;
+        assert_eq!(page.status, 400, "{query}: {}", page.text);
+    }
+    let odd = "/records/work-order?filter=/title:eq:%22%3Cscript%3Ealert(1)%3C/script%3E%22&sort=/%3Cb%3E";
+    let page = browser.get(odd).await.expect(200);
+    assert!(!page.text.contains("<script>alert") && !page.text.contains("<b>"), "{}", page.text);
+}
+
+#[actix_web::test]
+async fn what_people_type_is_never_markup() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Designer).await;
+    let evil = "\"><script>alert(1)</script><img src=x onerror=alert(1)>";
+    let schema = json!({"type": "object", "title": evil, "properties": {"a\"><script>": {"type": "string", "title": evil,
+        "description": evil, "enum": [evil]}}});
+    let made =
+        browser.press("/types/new", &[("name", "evil"), ("schema", &schema.to_string()), ("_do", "publish")]).await;
+    made.led_to();
+    let record = site.make("evil", json!({"a\"><script>": evil})).await;
+    for path in [
+        "/",
+        "/types",
+        "/types/evil/design",
+        "/records/evil",
+        "/records/evil/new",
+        &record,
+        &format!("{record}/edit"),
+        &format!("{record}/history"),
+        &format!("/login?next={}&email=%22%3E%3Cscript%3E", "/%22%3E%3Cscript%3E"),
+    ] {
+        let page = browser.get(path).await;
+        assert!(!page.has("img") && !page.text.contains("<script>"), "{path}: {}", page.text);
+    }
+}

@@ -1,0 +1,270 @@
+//! How a node stands with others, on its pages; live hints; the demo; the end.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use outpost::domain::ids::NodeId;
+use outpost::domain::people::{Actor, Role};
+use outpost::node::{KnownNode, Link, LinkState, LinkStatus, NodeError, Nodes};
+use outpost::web::{Demo, DemoPerson, Switch};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::browser::{Beside, PASSWORD, Site};
+use crate::support::BEGIN;
+
+/// A link that is what it is told to be.
+struct Held(watch::Sender<LinkStatus>);
+
+impl Held {
+    fn new(state: LinkState) -> Arc<Self> {
+        Arc::new(Self(watch::Sender::new(LinkStatus {
+            url: "http://hub.example".into(),
+            hub_name: "Tern Bay".into(),
+            state,
+            since: BEGIN,
+            last_contact: Some(BEGIN),
+            reason: Some("connection refused".into()),
+            next_try: Some(BEGIN + 40_000),
+            pending_out: 0,
+            pending_in: 3,
+            in_step: state == LinkState::InStep,
+            clock_ahead: None,
+        })))
+    }
+
+    fn set(&self, state: LinkState) {
+        self.0.send_modify(|status| status.state = state);
+    }
+}
+
+impl Link for Held {
+    fn status(&self) -> LinkStatus {
+        self.0.borrow().clone()
+    }
+
+    fn watch(&self) -> watch::Receiver<LinkStatus> {
+        self.0.subscribe()
+    }
+
+    fn sync_now(&self) {
+        self.set(LinkState::Behind);
+    }
+
+    fn pause(&self) {
+        self.set(LinkState::Paused);
+    }
+
+    fn resume(&self) {
+        self.set(LinkState::InStep);
+    }
+}
+
+#[derive(Default)]
+struct Below(Mutex<Vec<KnownNode>>);
+
+#[async_trait]
+impl Nodes for Below {
+    async fn invite(&self, name: &str, scope: Value) -> Result<String, NodeError> {
+        Ok(format!("token-of-{name}-{scope}").replace(['"', ' '], ""))
+    }
+
+    async fn list(&self) -> Result<Vec<KnownNode>, NodeError> {
+        Ok(self.0.lock().expect("no panic").clone())
+    }
+
+    async fn revoke(&self, id: NodeId) -> Result<(), NodeError> {
+        let mut known = self.0.lock().expect("no panic");
+        known.iter_mut().filter(|node| node.id == id).for_each(|node| node.revoked = true);
+        Ok(())
+    }
+}
+
+fn below() -> Arc<Below> {
+    let node = |id, name: &str, in_step| KnownNode {
+        id: NodeId(id),
+        name: name.into(),
+        scope: json!({"work-order": ["platform-7"]}),
+        enrolled_at: BEGIN,
+        last_contact: Some(BEGIN),
+        revoked: false,
+        behind: Some(if in_step { 0 } else { 37 }),
+        waiting: Some(0),
+        in_step,
+    };
+    Arc::new(Below(Mutex::new(vec![node(1, "Platform 7", true), node(2, "Boat Alma", false)])))
+}
+
+#[actix_web::test]
+async fn an_edge_shows_its_link_and_who_may_steers_it() {
+    let link = Held::new(LinkState::Offline);
+    let site = Site::with(Beside { link: Some(link.clone()), ..Beside::default() }).await;
+    let browser = site.browser(Role::Staff).await;
+    let page = browser.get("/sync").await.expect(200);
+    page.says("Tern Bay out of reach since 09:00").says("Next try in 40 seconds").says("Hub out of reach");
+    assert_eq!(page.words(".bar .linked"), ["Offline"]);
+    assert_eq!(browser.press("/sync", &[("_do", "pause")]).await.led_to(), "/sync");
+    assert_eq!(link.status().state, LinkState::Paused);
+    browser.get("/sync").await.expect(200).says("Paused");
+    let csrf = browser.csrf();
+    let request =
+        browser.request(Method::POST, "/sync").header("hx-request", "true").header("hx-request-type", "partial");
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let part = browser.send(request.body(format!("_csrf={csrf}&_do=resume"))).await.expect(200);
+    assert!(part.text.contains("id=\"link-card\"") && !part.text.contains("<html"), "{}", part.text);
+    assert_eq!(link.status().state, LinkState::InStep);
+    let viewer = site.browser(Role::Viewer).await;
+    assert!(!viewer.get("/sync").await.has("main form[action='/sync']"));
+    viewer.press("/sync", &[("_do", "pause")]).await.expect(403);
+    link.set(LinkState::Refused);
+    let bar = browser.get("/link").await.expect(200);
+    assert_eq!(bar.words("a"), ["Withdrawn"]);
+}
+
+#[actix_web::test]
+async fn a_hub_shows_its_edges_invites_and_withdraws() {
+    let nodes = below();
+    let site = Site::with(Beside { nodes: Some(nodes.clone()), ..Beside::default() }).await;
+    let browser = site.browser(Role::Admin).await;
+    let page = browser.get("/sync").await.expect(200);
+    page.says("Platform 7 in step 09:00 nothing work-order: platform-7").says("Boat Alma");
+    assert_eq!(page.words(".bar .linked"), ["1 of 2 sites in step"]);
+    let made = browser
+        .press("/nodes", &[("_do", "invite"), ("name", "North"), ("scope", "{\"inspection\": true}")])
+        .await
+        .expect(200);
+    let command = made.words("pre code").join("");
+    assert_eq!(command, format!("outpost join {} --token token-of-North-{{inspection:true}}", site.base));
+    let wrong = browser.press("/nodes", &[("_do", "invite"), ("name", "North"), ("scope", "{oops")]).await.expect(422);
+    assert_eq!(wrong.value("input[name=scope]"), "{oops");
+    let address = format!("/nodes/{}", NodeId(1));
+    let asked = browser.press(&address, &[("_do", "revoke")]).await.expect(200);
+    asked.says("Withdraw Platform 7?");
+    assert!(!nodes.0.lock().expect("no panic")[0].revoked);
+    let sure = asked.form("main form");
+    assert_eq!(browser.submit(&address, &sure).await.led_to(), "/nodes");
+    assert!(nodes.0.lock().expect("no panic")[0].revoked);
+    browser.press("/nodes/0000000000000009", &[("_do", "revoke")]).await.expect(404);
+    site.browser(Role::Designer).await.get("/nodes").await.expect(403);
+}
+
+/// Reads hints until one of this name came.
+async fn hint(stream: &mut (impl StreamExt<Item = reqwest::Result<actix_web::web::Bytes>> + Unpin), name: &str) {
+    let mut text = String::new();
+    let wanted = format!("event: {name}\n");
+    while !text.contains(&wanted) {
+        let chunk = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.expect("in time");
+        let chunk = chunk.unwrap_or_else(|| panic!("the stream ended after {text:?}")).expect("bytes");
+        text.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
+    }
+}
+
+#[actix_web::test]
+async fn live_hints_come_as_things_happen_and_end_with_the_server() {
+    let link = Held::new(LinkState::InStep);
+    let site = Site::with(Beside { link: Some(link.clone()), ..Beside::default() }).await;
+    site.visitor().get("/live").await.expect(204);
+    let browser = site.browser(Role::Viewer).await;
+    let response =
+        browser.request(Method::GET, "/live").header("accept-encoding", "gzip").send().await.expect("a stream");
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert!(
+        !response.headers().contains_key("content-encoding") || response.headers()["content-encoding"] == "identity"
+    );
+    let mut stream = response.bytes_stream();
+    site.make("work-order", json!({"title": "Seal"})).await;
+    hint(&mut stream, "records-work-order").await;
+    link.set(LinkState::Offline);
+    hint(&mut stream, "link").await;
+    let ended = tokio::spawn(async move { while stream.next().await.is_some() {} });
+    tokio::time::timeout(Duration::from_secs(10), site.stop()).await.expect("the server ends soon");
+    tokio::time::timeout(Duration::from_secs(5), ended).await.expect("so does the stream").expect("no panic");
+}
+
+#[derive(Default)]
+struct Toggle(AtomicBool);
+
+impl Switch for Toggle {
+    fn is_up(&self) -> bool {
+        !self.0.load(SeqCst)
+    }
+
+    fn set(&self, up: bool) {
+        self.0.store(!up, SeqCst);
+    }
+}
+
+#[actix_web::test]
+async fn the_demo_greets_with_three_steps_signs_in_at_a_press_and_has_a_switch() {
+    let switch = Arc::new(Toggle::default());
+    let person = |name: &str, role: &str| DemoPerson {
+        name: name.into(),
+        email: format!("{role}@example.org"),
+        password: PASSWORD.into(),
+        role: role.into(),
+        does: "tries".into(),
+    };
+    let demo = Demo {
+        hub: "http://127.0.0.1:1".into(),
+        edge: "http://127.0.0.1:2".into(),
+        people: vec![person("Tomás Reyes", "admin"), person("Ingrid Solheim", "staff")],
+        switch: switch.clone(),
+    };
+    let site = Site::with(Beside { demo: Some(demo), ..Beside::default() }).await;
+    let record = site.make("work-order", json!({"title": "Replace hydraulic pump seal"})).await;
+    let visitor = site.visitor();
+    let page = visitor.get("/").await.expect(200);
+    page.says("Three things to try").says("Replace hydraulic pump seal").says("staff@example.org").says(PASSWORD);
+    assert_eq!(page.words(".tour li").len(), 3);
+    assert!(page.text.contains(&format!("http://127.0.0.1:2/demo/as/1?next={record}/edit")), "{}", page.text);
+    assert_eq!(visitor.get(&format!("/demo/as/1?next={record}/edit")).await.led_to(), format!("{record}/edit"));
+    let form = visitor.get(&format!("{record}/edit")).await.expect(200);
+    assert!(form.has("#record-form"));
+    visitor.get("/demo/as/2").await.expect(404);
+    assert_eq!(site.visitor().post("/demo/link", &[("_do", "cut"), ("_to", "/demo")]).await.led_to(), "/demo");
+    assert!(!switch.is_up());
+    visitor.get("/").await.expect(200).says("Link is cut");
+    assert_eq!(visitor.post("/demo/link", &[("_do", "restore"), ("_to", "//evil")]).await.led_to(), "/demo");
+    assert!(switch.is_up());
+    let request = visitor.request(Method::POST, "/demo/link").header("origin", "http://evil.example");
+    let request = request.header("content-type", "application/x-www-form-urlencoded").body("_do=cut");
+    visitor.send(request).await.expect(403);
+    assert!(switch.is_up());
+}
+
+#[actix_web::test]
+async fn a_request_that_was_begun_is_finished_when_the_server_ends() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Staff).await;
+    let new = "/records/work-order/new";
+    let form = crate::browser::filled(&browser.open(new).await, &[("/title", "Last words")]);
+    let body = serde_urlencoded::to_string(&form).expect("pairs").into_bytes();
+    let (halves, node) = (body.len() / 2, site.node.clone());
+    let (first, second) = (body[..halves].to_vec(), body[halves..].to_vec());
+    let (go, gone) = tokio::sync::oneshot::channel::<()>();
+    let slow = futures_util::stream::once(async move { Ok::<_, std::io::Error>(first) }).chain(
+        futures_util::stream::once(async move {
+            let _ = gone.await;
+            Ok(second)
+        }),
+    );
+    let posted = browser.post_body(new, reqwest::Body::wrap_stream(slow));
+    let ended = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let stopping = site.stop();
+        let finish = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let _ = go.send(());
+        };
+        tokio::join!(stopping, finish);
+    };
+    let (answer, ()) = tokio::join!(posted, ended);
+    let record = answer.led_to();
+    let id = record.rsplit('/').next().expect("an id").parse().expect("a UUID");
+    let held = node.record(&Actor::Operator, "work-order", id).await.expect("it was saved");
+    assert_eq!(held.document.value["title"], "Last words");
+}
