@@ -385,11 +385,12 @@ impl Store for Sqlite {
     }
 
     async fn close(&self) {
+        // the writer last: the last connection moves what stands in the log into the database
+        self.readers.close().await;
         let (reply, done) = oneshot::channel();
         if self.commands.send(Command::Close(reply)).await.is_ok() {
             let _ = done.await;
         }
-        self.readers.close().await;
     }
 }
 
