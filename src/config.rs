@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
+use jiff::tz::TimeZone;
 
 use crate::cli::Failure;
 
@@ -64,6 +65,25 @@ impl Listen {
             };
             Failure::new(format!("cannot listen on {text}: {why}; choose another address with {option}"))
         })
+    }
+}
+
+/// Where a site is, for telling moments to people.
+#[derive(Debug, Clone, Args)]
+pub struct Site {
+    /// The time zone of the site; else this machine's
+    #[arg(long, env = "OUTPOST_ZONE", value_name = "ZONE", value_parser = zone)]
+    zone: Option<TimeZone>,
+}
+
+fn zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name)
+        .map_err(|_| "this machine knows no zone of this name; examples are Europe/Oslo and America/Lima".into())
+}
+
+impl Site {
+    pub fn zone(&self) -> TimeZone {
+        self.zone.clone().or_else(|| TimeZone::try_system().ok()).unwrap_or(TimeZone::UTC)
     }
 }
 

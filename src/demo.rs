@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cli::{self, Failure, Running, Served, Signals, open_store};
-use crate::config::{Listen, Settings, url_of};
+use crate::config::{Listen, Settings, Site, url_of};
 
 /// Try it out: a hub and an edge in one process, with sample types, people and records
 ///
@@ -37,6 +37,8 @@ pub struct Demo {
     /// The address of the edge
     #[arg(long, env = "OUTPOST_EDGE_LISTEN", default_value = "127.0.0.1:8081", value_name = "HOST:PORT")]
     edge_listen: Listen,
+    #[command(flatten)]
+    site: Site,
 }
 
 struct Character {
@@ -112,10 +114,10 @@ pub async fn run(demo: Demo, settings: &Settings) -> Result<(), Failure> {
     };
 
     let hub = open_hub(&dir.path().join("hub")).await?;
-    let hub = Running::start(hub, listener, &switch, Some(shown.clone())).await?;
+    let hub = Running::start(hub, listener, &switch, &demo.site, Some(shown.clone())).await?;
     let edge = async {
         let edge = open_edge(&dir.path().join("edge"), &hub).await?;
-        let edge = Running::start(edge, edge_listener, &switch, Some(shown.clone())).await?;
+        let edge = Running::start(edge, edge_listener, &switch, &demo.site, Some(shown.clone())).await?;
         in_step(&edge).await;
         Ok::<_, Failure>(edge)
     };

@@ -12,6 +12,8 @@ pub mod store;
 #[cfg(feature = "server")]
 pub mod sync;
 pub mod views;
+#[cfg(all(target_arch = "wasm32", not(feature = "server")))]
+mod wasm;
 #[cfg(feature = "server")]
 pub mod web;
 #[cfg(feature = "server")]

@@ -4,6 +4,7 @@ mod cli;
 mod config;
 mod demo;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -31,7 +32,8 @@ fn start(cli: Cli) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter).map_err(|err| {
         Failure::usage(format!("--log {filter} is no filter: {err}; an example is outpost=debug,warn"))
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     // an error says that there is one already
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()

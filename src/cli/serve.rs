@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::door::Door;
 use super::host::{self, Absent, Served};
 use super::{Failure, Result, print};
-use crate::config::{Listen, Settings, url_of};
+use crate::config::{Listen, Settings, Site, url_of};
 
 /// Run the node in the data directory; a new directory becomes a hub
 ///
@@ -28,6 +28,8 @@ pub struct Serve {
     /// The address to answer browsers at
     #[arg(long, env = "OUTPOST_LISTEN", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     listen: Listen,
+    #[command(flatten)]
+    site: Site,
 }
 
 pub async fn run(serve: Serve, settings: &Settings) -> Result<()> {
@@ -37,7 +39,7 @@ pub async fn run(serve: Serve, settings: &Settings) -> Result<()> {
     let listener = serve.listen.bind("--listen")?;
     lock.set_url(&url_of(&listener)?);
     let served = Served::open(dir, Absent::BecomesHub).await?;
-    let mut running = Running::start(served, listener, &Switch::default(), None).await?;
+    let mut running = Running::start(served, listener, &Switch::default(), &serve.site, None).await?;
     let door = Door::open(dir, running.served.clone()).inspect_err(|err| {
         tracing::warn!("commands cannot reach this node while it runs, as {} takes no socket: {err}", dir.display());
     });
@@ -68,7 +70,7 @@ async fn tell(running: &Running, settings: &Settings) -> Result<()> {
     if settings.json {
         return print::json(&serde_json::json!({ "url": url, "role": role, "setup": setup }));
     }
-    print::line(format_args!("The {role} {} answers at {url}", node.identity().name))?;
+    print::line(format_args!("The {role} {} answers at {url}", node.name()))?;
     if let Some(setup) = setup {
         print::line("Nobody can sign in yet. Open this address, once, to become the first admin:")?;
         print::line(setup)?;
@@ -90,6 +92,7 @@ impl Running {
         mut served: Served,
         listener: TcpListener,
         switch: &Switch,
+        site: &Site,
         demo: Option<web::Demo>,
     ) -> Result<Self> {
         let url = url_of(&listener)?;
@@ -105,7 +108,7 @@ impl Running {
             link: link.map(|link| link as Arc<dyn Link>),
             nodes: served.nodes(),
             demo,
-            zone: jiff::tz::TimeZone::system(),
+            zone: site.zone(),
             ..web::App::new(served.node.clone())
         };
         let hub = served.hub.clone();

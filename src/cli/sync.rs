@@ -110,7 +110,7 @@ async fn settled(link: &Link, is_done: impl Fn(LinkState) -> bool) {
 
 async fn status(on: &Served) -> Result<Shown> {
     let identity = on.node.identity();
-    let node = Named { id: identity.node.to_string(), name: identity.name.clone() };
+    let node = Named { id: identity.node.to_string(), name: on.node.name() };
     let NodeRole::Edge(hub) = &identity.role else {
         return Ok(Shown { role: "hub".into(), node, upstream: None, pending_out: 0, pending_in: 0, in_step: true });
     };

@@ -209,7 +209,7 @@ impl Judge for Caches {
         // the field is fixed with the first publication, so any version tells it
         let schema = self.get(type_name).and_then(|found| found.current.schema());
         match schema.as_ref().and_then(|schema| schema.scope_field()) {
-            Some(field) => Partition::of_value(type_name, document.get(field)),
+            Some(field) => Partition::of_value(type_name, document.pointer(field)),
             None => Partition::of_type(type_name),
         }
     }

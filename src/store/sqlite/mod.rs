@@ -178,9 +178,10 @@ impl Store for Sqlite {
     }
 
     async fn close(&self) {
+        // the writer last: the last connection moves what stands in the log into the database
+        self.readers.close().await;
         // if it is closed already there is nothing to finish
         let _ = self.ask(Work::Close).await;
-        self.readers.close().await;
     }
 }
 

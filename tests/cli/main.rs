@@ -1,0 +1,9 @@
+//! The binary as a person or a script meets it: what it prints, how it ends, what is on disk afterwards.
+
+mod commands;
+mod demo;
+mod directory;
+mod joining;
+mod records;
+mod run;
+mod serving;
