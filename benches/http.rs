@@ -67,6 +67,10 @@ impl World for Dice {
         since.as_millis() as i64
     }
 
+    fn ticks(&self) -> i64 {
+        self.now()
+    }
+
     fn random(&self) -> u128 {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).expect("the system has chance");

@@ -79,7 +79,14 @@ fn creation(number: u64) -> LocalRecord {
 fn save(number: u64, records: Vec<LocalRecord>) -> Request {
     let author = Author { node: NodeId(1), incarnation: Incarnation(1), person: Uuid::from_u128(1) };
     let id = SaveId(u128::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
-    Request::Save(LocalSave { id, author, now: Hlc::at(1_800_000_000_000).millis(), records, outbox: false })
+    Request::Save(LocalSave {
+        id,
+        author,
+        now: Hlc::at(1_800_000_000_000).millis(),
+        unchecked: None,
+        records,
+        outbox: false,
+    })
 }
 
 async fn open(file: &FilePath) -> Arc<Sqlite> {

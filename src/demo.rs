@@ -196,6 +196,10 @@ impl World for Past {
         SystemWorld.now() + self.millis.load(Relaxed)
     }
 
+    fn ticks(&self) -> i64 {
+        SystemWorld.ticks()
+    }
+
     fn random(&self) -> u128 {
         SystemWorld.random()
     }

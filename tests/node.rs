@@ -19,6 +19,10 @@ impl World for Fixed {
         self.now.load(Ordering::Relaxed)
     }
 
+    fn ticks(&self) -> i64 {
+        self.now()
+    }
+
     fn random(&self) -> u128 {
         let mut x = self.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         let mut next = || {

@@ -101,12 +101,18 @@ create table history (
 create index history_record
 on history (record, number);
 
+-- unchecked: what has to be known to bring the save to corrected time before it is sent
 create table outbox (
   position integer primary key,
   save blob not null,
   body blob not null,
+  unchecked blob,
   constraint outbox_save unique (save)
 ) strict;
+
+create index outbox_unchecked
+on outbox (position)
+where unchecked is not null;
 
 create table unsent (
   position integer not null,

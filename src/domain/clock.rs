@@ -41,6 +41,15 @@ impl fmt::Display for Hlc {
     }
 }
 
+/// A look at the clock, for a save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Milliseconds since 1970, corrected by what is known of the hub's clock.
+    pub now: i64,
+    /// The correction in it, where that could not be checked lately: it may be brought to corrected time later.
+    pub unchecked: Option<i64>,
+}
+
 /// What a node keeps of its clock; saved in the transaction that used it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Clock {
@@ -54,6 +63,14 @@ impl Clock {
     pub fn stamp(&mut self, now_millis: i64, above: Hlc) -> Hlc {
         self.last = Hlc::at(now_millis).max(self.last.next());
         if above >= self.last { above.next() } else { self.last }
+    }
+
+    /// Comes back from a time that was none. `last` is the latest moment that it gave out and that still counts.
+    pub fn correct(&mut self, now_millis: i64, last: Hlc) {
+        if self.last > Hlc::at(now_millis.saturating_add(MAX_LEAD)) {
+            self.last = Hlc::at(now_millis);
+        }
+        self.last = self.last.max(last);
     }
 
     /// Takes notice of a stamp from elsewhere, but never beyond [`MAX_LEAD`] ahead of now.

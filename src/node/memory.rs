@@ -13,11 +13,10 @@ use tokio::sync::{Mutex, broadcast};
 use super::people::Person;
 use super::{NodeError, Result};
 use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
-use crate::domain::save::Save;
 use crate::domain::schema::Schema;
 use crate::store::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Notice, Outcome, Page, PartitionState, Query, Request, Sort,
-    SortKey, Store, StoreError, Tally,
+    SortKey, Store, StoreError, Tally, Unsent,
 };
 
 /// A custom type as it is now.
@@ -252,7 +251,11 @@ fn touches(request: &Request) -> (bool, bool) {
             of(&mut saves.iter().flat_map(|save| save.records.iter().map(|record| &record.type_name)))
         }
         Request::Join { page, .. } => of(&mut page.rows.iter().map(|row| &row.type_name)),
-        Request::Acknowledge(_) | Request::Forget(_) | Request::Rejudge(_) | Request::Local(_) => (false, false),
+        Request::Acknowledge(_)
+        | Request::Forget(_)
+        | Request::Rejudge(_)
+        | Request::Retime { .. }
+        | Request::Local(_) => (false, false),
     }
 }
 
@@ -319,7 +322,7 @@ impl Store for Watched {
         self.store.changes(partition, base, after, max_bytes).await
     }
 
-    async fn outbox(&self, max_bytes: usize) -> Result<Vec<Save>, StoreError> {
+    async fn outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {
         self.store.outbox(max_bytes).await
     }
 

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, broadcast};
 use uuid::Uuid;
 
 use crate::domain::FieldError;
+use crate::domain::clock::Reading;
 use crate::domain::ids::SaveId;
 use crate::domain::people::{Actor, Denied};
 use crate::domain::record::hash::Hash;
@@ -38,6 +39,13 @@ pub trait World: Send + Sync {
     fn now(&self) -> i64;
     /// 128 bits nobody can foresee.
     fn random(&self) -> u128;
+    /// Milliseconds of a clock that nobody sets and that never goes back, wherever it begins.
+    fn ticks(&self) -> i64;
+
+    /// A look at the clock, for a save.
+    fn reading(&self) -> Reading {
+        Reading { now: self.now(), unchecked: None }
+    }
 }
 
 /// A node of the network, hub or edge. Cheap to clone.
@@ -168,10 +176,12 @@ impl Node {
 
     /// Saves what one actor did at once. The outer error is the store's, the inner one says which expectation failed.
     async fn save(&self, actor: &Actor, records: Vec<LocalRecord>) -> Result<std::result::Result<Vec<Held>, Unmet>> {
+        let Reading { now, unchecked } = self.inner.world.reading();
         let save = LocalSave {
             id: SaveId(self.inner.world.random()),
             author: self.author(actor),
-            now: self.now(),
+            now,
+            unchecked,
             records,
             outbox: !self.is_hub(),
         };

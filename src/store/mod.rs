@@ -68,7 +68,7 @@ pub trait Store: Send + Sync {
     ) -> Result<Changes, StoreError>;
 
     /// The oldest saves the hub has not acknowledged, in the order they were made; about `max_bytes`, at least one.
-    async fn outbox(&self, max_bytes: usize) -> Result<Vec<Save>, StoreError>;
+    async fn outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError>;
 
     /// How many saves wait to be acknowledged.
     async fn waiting(&self) -> Result<u64, StoreError>;
@@ -111,6 +111,10 @@ pub enum Request {
     /// Judges the records of a type again, after its publications changed: flags and partitions are brought up to date.
     /// Done in steps, like [`Request::Forget`].
     Rejudge(TypeName),
+    /// What the clock showed is known now: the hub's clock was asked, and is `offset` milliseconds ahead of this device's.
+    /// Saves that were made with an unchecked clock are brought to corrected time, in their order and above all that they
+    /// were put above, and may be sent. `now` is the corrected time.
+    Retime { offset: i64, now: i64 },
     /// Documents of this node alone. All or none: if an expectation fails, the outcome is [`Outcome::Unexpected`].
     Local(Vec<LocalChange>),
 }
@@ -121,6 +125,8 @@ pub struct LocalSave {
     pub author: Author,
     /// Corrected now, in milliseconds.
     pub now: i64,
+    /// The correction in `now`, if it could not be checked lately; such a save is not sent before [`Request::Retime`].
+    pub unchecked: Option<i64>,
     pub records: Vec<LocalRecord>,
     /// Whether the save waits for a hub's acknowledgement: true on an edge.
     pub outbox: bool,
@@ -133,6 +139,14 @@ pub struct LocalRecord {
     pub revision: Option<RevisionId>,
     pub expect: Expect,
     pub changes: Vec<Change>,
+}
+
+/// A save that the hub has not acknowledged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unsent {
+    pub save: Save,
+    /// Whether its time was checked against the hub's clock. If not, it is to be brought to corrected time first.
+    pub checked: bool,
 }
 
 /// What must be so in the writing transaction for a save to happen.

@@ -7,11 +7,13 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use super::ledger::{CURSOR, Facts, Halt, Key, Ledger, Line, Need, News, Progress, Quiet, here};
+use super::ledger::{
+    CURSOR, Facts, Halt, Key, Ledger, Line, Need, News, Outgoing, Progress, Quiet, Unchecked, Untimed, here,
+};
 use super::list::{Position, matches};
 use super::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Moved, Notice, Outcome, Page, PartitionState, Query, Request,
-    Row, Store, StoreError, Tally,
+    Row, Store, StoreError, Tally, Unsent,
 };
 use crate::domain::clock::Clock;
 use crate::domain::ids::{Partition, RecordId, SaveId, TypeName};
@@ -35,12 +37,26 @@ struct Memory {
     clock: Clock,
     records: BTreeMap<Key, Held>,
     history: BTreeMap<Key, Vec<Line>>,
-    outbox: Vec<(SaveId, Vec<u8>, Vec<Key>)>,
+    outbox: Vec<Stored>,
     waiting: BTreeMap<Key, Vec<Save>>,
     moved: BTreeMap<(Partition, Key), (u64, Stamp)>,
     partitions: BTreeMap<Partition, Sum>,
     locals: BTreeMap<(String, String), Value>,
     closed: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    id: SaveId,
+    body: Vec<u8>,
+    unchecked: Option<Unchecked>,
+    keys: Vec<Key>,
+}
+
+impl Stored {
+    fn save(&self) -> Result<Save, StoreError> {
+        ciborium::from_reader(self.body.as_slice()).map_err(|err| StoreError::Damaged(err.to_string()))
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -122,6 +138,12 @@ impl Memory {
         self.records.range(first..).take_while(move |(key, _)| key.0 == *type_name).map(|(_, held)| held)
     }
 
+    fn untimed(&self) -> Result<Vec<Untimed>, StoreError> {
+        let untimed = |stored: &Stored| Some((stored.save(), stored.unchecked.clone()?));
+        let found = self.outbox.iter().filter_map(untimed);
+        found.map(|(save, unchecked)| Ok(Untimed { save: save?, unchecked })).collect()
+    }
+
     fn supply(&self, need: &Need, facts: &mut Facts) {
         match need {
             Need::Record(key) => {
@@ -150,11 +172,11 @@ impl Memory {
                 facts.entries.insert(key.clone(), entries);
             }
             Need::Unsent(key) => {
-                let unsent = self.outbox.iter().filter(|(_, _, keys)| keys.contains(key)).map(|(save, _, _)| *save);
+                let unsent = self.outbox.iter().filter(|stored| stored.keys.contains(key)).map(|stored| stored.id);
                 facts.unsent.insert(key.clone(), unsent.collect());
             }
             Need::Sent(save) => {
-                let keys = self.outbox.iter().find(|(id, _, _)| id == save).map(|(_, _, keys)| keys.clone());
+                let keys = self.outbox.iter().find(|stored| stored.id == *save).map(|stored| stored.keys.clone());
                 facts.sent.insert(*save, keys);
             }
             Need::Local(kind, key) => {
@@ -187,10 +209,23 @@ impl Memory {
         for (key, line) in news.lines {
             self.history.entry(key).or_default().push(line);
         }
-        self.outbox.retain(|(save, _, _)| !news.acknowledged.contains(save));
-        for (save, body) in news.outbox {
+        for (key, restamped) in &news.restamped {
+            let follow = |stamp: &mut Stamp| *stamp = restamped.get(stamp).copied().unwrap_or(*stamp);
+            for line in self.history.get_mut(key).into_iter().flatten() {
+                follow(&mut line.stamp);
+                follow(&mut line.replaced);
+            }
+        }
+        for (save, body) in news.timed {
+            for stored in self.outbox.iter_mut().filter(|stored| stored.id == save) {
+                stored.unchecked = None;
+                stored.body = body.clone().unwrap_or(std::mem::take(&mut stored.body));
+            }
+        }
+        self.outbox.retain(|stored| !news.acknowledged.contains(&stored.id));
+        for Outgoing { save, body, unchecked } in news.outbox {
             let keys = save.records.iter().map(|record| (record.type_name.clone(), record.id)).collect();
-            self.outbox.push((save.id, body, keys));
+            self.outbox.push(Stored { id: save.id, body, unchecked, keys });
         }
         for key in &news.came {
             self.waiting.remove(key);
@@ -232,6 +267,11 @@ impl Store for Model {
             }
             Request::Rejudge(type_name) => {
                 self.run_all(|held| held.type_name == *type_name, |ledger, keys| ledger.rejudge(keys))?;
+                Ok(Outcome::Done)
+            }
+            Request::Retime { offset, now } => {
+                let untimed = self.open()?.untimed()?;
+                self.run(|ledger| ledger.retime(&untimed, *offset, *now))?;
                 Ok(Outcome::Done)
             }
             request => {
@@ -338,16 +378,16 @@ impl Store for Model {
         Ok(changes)
     }
 
-    async fn outbox(&self, max_bytes: usize) -> Result<Vec<Save>, StoreError> {
+    async fn outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {
         let memory = self.open()?;
         let mut saves = Vec::new();
         let mut bytes = 0;
-        for (_, body, _) in &memory.outbox {
-            if bytes + body.len() > max_bytes && !saves.is_empty() {
+        for stored in &memory.outbox {
+            if bytes + stored.body.len() > max_bytes && !saves.is_empty() {
                 break;
             }
-            bytes += body.len();
-            saves.push(ciborium::from_reader(body.as_slice()).map_err(|err| StoreError::Damaged(err.to_string()))?);
+            bytes += stored.body.len();
+            saves.push(Unsent { save: stored.save()?, checked: stored.unchecked.is_none() });
         }
         Ok(saves)
     }

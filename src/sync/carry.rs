@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::clock::Offset;
+use super::clock::{Asked, Offset};
 use super::transport::Transport;
 use crate::domain::feed::Cursor;
 use crate::domain::ids::{Partition, SaveId};
@@ -53,7 +53,7 @@ impl Carrier {
         let (doing, ended) = match step {
             Step::Wait { .. } => return None,
             Step::Hello => (Doing::Hello, self.hello(in_step).await),
-            Step::Push { max_bytes, since } => match self.push(max_bytes, since).await {
+            Step::Push { max_bytes, since } => match self.push(max_bytes, since, in_step).await {
                 Ok(event) => return Some(event),
                 Err((single, failure)) => (Doing::Push(single), Err(failure)),
             },
@@ -89,12 +89,12 @@ impl Carrier {
         let held = self.held().await?;
         let reached =
             held.iter().filter_map(|holding| Some(Reached { id: holding.partition.clone(), cursor: holding.cursor? }));
-        let sent = self.world.now();
+        let asked = Asked::now(&*self.world);
         let hello = Hello {
             protocols: PROTOCOLS.to_vec(),
             node: self.identity.node,
             incarnation: self.identity.incarnation,
-            clock: sent,
+            clock: asked.clock,
             waiting,
             in_step: in_step && waiting == 0,
             partitions: reached.collect(),
@@ -105,15 +105,23 @@ impl Carrier {
             let reason = format!("the hub chose version {} of the sync protocol, unknown here", welcome.protocol);
             return Err(Failure::Refused(reason));
         }
-        self.offset.learn(&*self.store, sent, self.world.now(), welcome.clock).await?;
+        self.offset.learn(&*self.store, &*self.world, asked, welcome.clock).await?;
+        // before anything is sent, or joined to what was saved with a wrong clock
+        self.store.write(Request::Retime { offset: self.offset.millis(), now: self.now() }).await?;
         Ok(Event::Welcomed { welcome, held })
     }
 
-    async fn push(&self, max_bytes: usize, since: u64) -> Result<Event, (Option<SaveId>, Failure)> {
+    async fn push(&self, max_bytes: usize, since: u64, in_step: bool) -> Result<Event, (Option<SaveId>, Failure)> {
         let local = |err: StoreError| (None, Failure::from(err));
-        let saves = self.store.outbox(max_bytes).await.map_err(local)?;
-        if saves.is_empty() {
+        let unsent = self.store.outbox(max_bytes).await.map_err(local)?;
+        if unsent.is_empty() {
             return Ok(Event::NothingToPush);
+        }
+        let saves: Vec<Save> =
+            unsent.into_iter().take_while(|unsent| unsent.checked).map(|unsent| unsent.save).collect();
+        if saves.is_empty() {
+            // made with a clock that was set since the hub was asked: ask again first
+            return self.hello(in_step).await.map_err(|failure| (None, failure));
         }
         let push = Push { since, saves };
         let single = match &push.saves[..] {
@@ -146,8 +154,8 @@ impl Carrier {
 
     async fn set_aside(&self, save: SaveId, reason: String) -> Result<Event, Failure> {
         let first = self.store.outbox(1).await?.into_iter().next();
-        if let Some(first) = first.filter(|first| first.id == save) {
-            self.put_aside(first, reason).await?;
+        if let Some(first) = first.filter(|first| first.save.id == save) {
+            self.put_aside(first.save, reason).await?;
             self.store.write(Request::Acknowledge(vec![save])).await?;
         }
         Ok(Event::IsAside { waiting: self.store.waiting().await? })

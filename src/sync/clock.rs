@@ -1,47 +1,93 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+use crate::domain::clock::Reading;
 use crate::node::World;
 use crate::store::{LocalChange, Request, Store, StoreError};
 
 const KIND: &str = "clock";
-const UNKNOWN: i64 = i64::MIN;
+/// A device's clock that runs by itself for longer than this since it was compared counts as unchecked.
+const FRESH: i64 = 120_000;
+/// Two clocks of one device that part by more than this: the one that can be set was set, or the device slept.
+const SET: u64 = 1_000;
 
 /// How far the hub's clock is ahead of this device's, as measured at the last contacts; kept over restarts.
-pub struct Offset(AtomicI64);
+pub struct Offset(Mutex<Measured>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Measured {
+    offset: Option<i64>,
+    /// What the device's ticks and its clock showed when it was measured last.
+    at: Option<(i64, i64)>,
+}
+
+/// What a device showed when a question to the hub left: its ticks, and its clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    ticks: i64,
+    pub clock: i64,
+}
+
+impl Asked {
+    pub fn now(world: &dyn World) -> Self {
+        Self { ticks: world.ticks(), clock: world.now() }
+    }
+}
 
 impl Offset {
     pub async fn load(store: &dyn Store) -> Result<Arc<Self>, StoreError> {
-        let known = store.local(KIND, KIND).await?.as_ref().and_then(Value::as_i64);
-        Ok(Arc::new(Self(AtomicI64::new(known.unwrap_or(UNKNOWN)))))
+        let offset = store.local(KIND, KIND).await?.as_ref().and_then(Value::as_i64);
+        Ok(Arc::new(Self(Mutex::new(Measured { offset, at: None }))))
+    }
+
+    fn measured(&self) -> MutexGuard<'_, Measured> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// In milliseconds; `None` before the first contact.
     pub fn known(&self) -> Option<i64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|offset| *offset != UNKNOWN)
+        self.measured().offset
     }
 
     pub fn millis(&self) -> i64 {
         self.known().unwrap_or(0)
     }
 
-    /// Takes notice of one exchange: what this device's clock showed when the question left and when the answer came,
-    /// and what the hub's clock showed in between. What is known stays while it is within the uncertainty of the new
-    /// measure, so that time does not jump with every slow answer.
-    pub async fn learn(&self, store: &dyn Store, sent: i64, received: i64, hub: i64) -> Result<(), StoreError> {
-        let way = received.saturating_sub(sent) / 2;
-        if way < 0 {
+    /// A look at the device's clock, corrected. It counts as checked for a while after a contact, as long as nobody set
+    /// the clock.
+    pub fn reading(&self, device: &dyn World) -> Reading {
+        let measured = *self.measured();
+        let (ticks, clock) = (device.ticks(), device.now());
+        let is_checked = measured.at.is_some_and(|(then, shown)| {
+            let passed = ticks.saturating_sub(then);
+            passed <= FRESH && clock.saturating_sub(shown).abs_diff(passed) <= SET
+        });
+        let offset = measured.offset.unwrap_or(0);
+        Reading { now: clock.saturating_add(offset), unchecked: Some(offset).filter(|_| !is_checked) }
+    }
+
+    /// Takes notice of one exchange: what this device showed when the question left, what it shows now that the answer
+    /// is here, and what the hub's clock showed in between. What is known stays while it is within the uncertainty of the
+    /// new measure, so that time does not jump with every slow answer.
+    pub async fn learn(&self, store: &dyn Store, device: &dyn World, asked: Asked, hub: i64) -> Result<(), StoreError> {
+        let (ticks, clock) = (device.ticks(), device.now());
+        let took = ticks.saturating_sub(asked.ticks);
+        if clock.saturating_sub(asked.clock).abs_diff(took) > SET {
             // the clock was set in between
             return Ok(());
         }
-        let measured = hub.saturating_sub(sent.saturating_add(way));
-        if self.known().is_some_and(|known| known.abs_diff(measured) <= way.unsigned_abs() + 1) {
-            return Ok(());
+        let way = took / 2;
+        let offset = hub.saturating_sub(clock.saturating_sub(way));
+        {
+            let mut measured = self.measured();
+            measured.at = Some((ticks, clock));
+            if measured.offset.is_some_and(|known| known.abs_diff(offset) <= way.unsigned_abs() + 1) {
+                return Ok(());
+            }
+            measured.offset = Some(offset);
         }
-        self.0.store(measured, Ordering::Relaxed);
-        let change = LocalChange { kind: KIND, key: KIND.into(), value: Some(measured.into()), expect: None };
+        let change = LocalChange { kind: KIND, key: KIND.into(), value: Some(offset.into()), expect: None };
         store.write(Request::Local(vec![change])).await?;
         Ok(())
     }
@@ -64,7 +110,15 @@ impl World for Corrected {
         self.world.now().saturating_add(self.offset.millis())
     }
 
+    fn ticks(&self) -> i64 {
+        self.world.ticks()
+    }
+
     fn random(&self) -> u128 {
         self.world.random()
+    }
+
+    fn reading(&self) -> Reading {
+        self.offset.reading(&*self.world)
     }
 }

@@ -43,7 +43,8 @@ pub struct Written {
     pub type_name: TypeName,
     pub id: RecordId,
     pub path: Path,
-    pub stamp: Stamp,
+    /// Tells the save; its stamp may be corrected later.
+    pub tag: u32,
     pub value: Option<Value>,
 }
 
@@ -64,7 +65,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub fn remember(&mut self, type_name: &TypeName, id: RecordId, changes: &[Change], stamp: Stamp) {
+    pub fn remember(&mut self, type_name: &TypeName, id: RecordId, changes: &[Change], tag: u32) {
         for change in changes {
             let named =
                 Named { type_name: type_name.clone(), id, path: change.path.clone(), cover: change.replaces.clone() };
@@ -74,7 +75,7 @@ impl Memory {
                 Act::Set(Content::Absent) => None,
                 _ => continue,
             };
-            self.written.push(Written { type_name: type_name.clone(), id, path: change.path.clone(), stamp, value });
+            self.written.push(Written { type_name: type_name.clone(), id, path: change.path.clone(), tag, value });
         }
     }
 
@@ -92,7 +93,7 @@ impl Memory {
                 .filter(|entry| entry["type"] == written.type_name.as_str() && entry["record"] == json!(written.id))
                 .collect();
             for (path, value) in leaves(&written.path, written.value.as_ref()) {
-                let is_there = stands(held, &path, written.stamp, value)
+                let is_there = stands(held, &path, written.tag, value)
                     || self.is_seen(written, &path, value)
                     || entries.iter().any(|entry| is_lost(entry, &path, value));
                 if !is_there {
@@ -118,10 +119,10 @@ impl Memory {
             // this very write, not one that is covered because it was earlier
             let inside = |below: &[Segment]| {
                 let mut seen = named.cover.inside.iter();
-                seen.any(|(place, stamp)| *stamp == written.stamp && below.starts_with(&place.0))
+                seen.any(|(place, stamp)| stamp.tag == written.tag && below.starts_with(&place.0))
             };
             let below = path.0.strip_prefix(&named.path.0[..]);
-            below.is_some_and(|below| named.cover.all == written.stamp || inside(below))
+            below.is_some_and(|below| named.cover.all.tag == written.tag || inside(below))
         })
     }
 }
@@ -137,8 +138,8 @@ fn leaves<'a>(path: &Path, value: Option<&'a Value>) -> Vec<(Path, Option<&'a Va
 }
 
 /// The value is at its place, also inside what was removed and is kept; or another wrote the same.
-fn stands(held: &Held, path: &Path, stamp: Stamp, value: Option<&Value>) -> bool {
-    held.state.stamp_at(path) == stamp || equal(held.document.get(path), value)
+fn stands(held: &Held, path: &Path, tag: u32, value: Option<&Value>) -> bool {
+    held.state.stamp_at(path).tag == tag || equal(held.document.get(path), value)
 }
 
 fn equal(a: Option<&Value>, b: Option<&Value>) -> bool {

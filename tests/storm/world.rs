@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use outpost::domain::clock::{Hlc, MAX_LEAD, Reading};
 use outpost::domain::feed::Digest;
 use outpost::domain::ids::{Epoch, Incarnation, Partition, RecordId, SaveId, TypeName};
 use outpost::domain::protocol::{Enrol, Failure, Hello, Hint, Pull, Pulled, Push, Pushed, Welcome};
@@ -57,6 +58,10 @@ struct Device {
 impl World for Device {
     fn now(&self) -> i64 {
         self.time.load(Ordering::Relaxed) + self.skew.load(Ordering::Relaxed)
+    }
+
+    fn ticks(&self) -> i64 {
+        self.time.load(Ordering::Relaxed)
     }
 
     fn random(&self) -> u128 {
@@ -147,7 +152,7 @@ struct Desk {
     store: Arc<dyn Store>,
     author: Author,
     device: Arc<Device>,
-    offset: Option<Arc<Offset>>,
+    offset: Mutex<Option<Arc<Offset>>>,
     is_edge: bool,
     rendered: Mutex<Vec<Held>>,
 }
@@ -197,15 +202,20 @@ impl Desk {
         memory.saves += 1;
         // the tag is unique, so that a stamp can be told from its save
         let id = SaveId(u128::from(memory.saves) << 96 | u128::from(dice.next()));
-        let now_here = self.device.now() + self.offset.as_ref().map_or(0, |offset| offset.millis());
-        let save = LocalSave { id, author: self.author, now: now_here, records: parts.clone(), outbox: self.is_edge };
+        let offset = self.offset.lock().expect("one thread").clone();
+        let Reading { now: shown, unchecked } = match offset {
+            Some(offset) => offset.reading(&*self.device),
+            None => self.device.reading(),
+        };
+        let (author, outbox) = (self.author, self.is_edge);
+        let save = LocalSave { id, author, now: shown, unchecked, records: parts.clone(), outbox };
         match now(self.store.write(Request::Save(save))).expect("the model store works") {
             Outcome::Saved(held) => {
                 assert_eq!(held.len(), parts.len());
                 for (held, part) in held.iter().zip(&parts) {
                     let stamp = people::stamp_of(held, id, &part.changes);
                     let stamp = stamp.unwrap_or_else(|| panic!("what was saved does not stand: {part:?} {held:?}"));
-                    memory.remember(&part.type_name, part.id, &part.changes, stamp);
+                    memory.remember(&part.type_name, part.id, &part.changes, stamp.tag);
                 }
             }
             // the record was moved away and dropped since it was rendered
@@ -265,6 +275,7 @@ pub struct Storm {
 
 const START: i64 = 1_760_000_000_000;
 const HOUR: i64 = 3_600_000;
+const YEAR: i64 = 365 * 24 * HOUR;
 
 impl Storm {
     pub fn new(seed: u64) -> Self {
@@ -287,7 +298,7 @@ impl Storm {
                 store: store.clone(),
                 author: Author { node: identity.node, incarnation: identity.incarnation, ..Author::default() },
                 device: device.clone(),
-                offset,
+                offset: Mutex::new(offset),
                 is_edge,
                 rendered: Mutex::default(),
             })
@@ -398,7 +409,11 @@ impl Storm {
                     // the program was ended and started again
                     let now = self.now();
                     self.healed += self.edges[which].session.healed();
-                    self.edges[which].session = Session::new(now);
+                    let edge = &mut self.edges[which];
+                    edge.session = Session::new(now);
+                    let offset = self::now(Offset::load(&*edge.carrier.store)).expect("the model store works");
+                    *edge.desk.offset.lock().expect("one thread") = Some(offset.clone());
+                    edge.carrier.offset = offset;
                     self.waiting(which);
                     self.note("restart");
                 }
@@ -409,7 +424,8 @@ impl Storm {
                     self.edges[which].session.handle(event, now, random);
                 }
                 52..54 => {
-                    let skew = self.dice.below(2 * HOUR as u64) as i64 - HOUR;
+                    let far = if self.dice.chance(30) { 10 * YEAR } else { HOUR };
+                    let skew = self.dice.below(2 * far as u64) as i64 - far;
                     self.edges[which].desk.device.skew.store(skew, Ordering::Relaxed);
                 }
                 54..58 => self.hint(which),
@@ -629,6 +645,11 @@ impl Storm {
         assert_eq!(self.healed + healed, 0, "digests differed, and pulling from the beginning healed it");
         let hub = Self::held(&*self.hub_store);
         let lost: Vec<Held> = hub.values().filter(|held| held.type_name.as_str() == TypeName::LOST).cloned().collect();
+        // whatever any clock showed, no write is later than the last fault
+        let latest = Hlc::at(self.time.load(Ordering::Relaxed) + MAX_LEAD);
+        for held in hub.values() {
+            assert!(held.state.latest().time <= latest, "written in the future: {held:?}");
+        }
         let missing = self.memory.lock().expect("one thread").missing(&hub, &lost);
         assert!(missing.is_empty(), "saved and nowhere any more:\n{}", missing.join("\n"));
     }

@@ -41,6 +41,10 @@ impl World for Hands {
         self.now.load(Relaxed)
     }
 
+    fn ticks(&self) -> i64 {
+        self.now()
+    }
+
     fn random(&self) -> u128 {
         let thrown = self.thrown.fetch_add(1, Relaxed);
         let hash = blake3::hash(&[self.seed.to_le_bytes(), thrown.to_le_bytes()].concat());

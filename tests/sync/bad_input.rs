@@ -47,7 +47,8 @@ async fn a_damaged_body_is_told_and_changes_nothing() {
     let edge = EdgeNode::join(&hub, Kind::Model, json!("all")).await;
     edge.link.stop().await;
     let record = edge.person.create(note(), json!({"title": "x".repeat(1000)})).await;
-    let saves = edge.store.outbox(1).await.expect("the store works");
+    let saves =
+        edge.store.outbox(1).await.expect("the store works").into_iter().map(|unsent| unsent.save).collect::<Vec<_>>();
     let before = hub.store.partitions().await.expect("the store works");
     let url = format!("{}/sync/v1/push", hub.url);
     let bytes = wire::encode(&Push { since: 0, saves });

@@ -63,6 +63,10 @@ impl World for Real {
         time.as_millis() as i64
     }
 
+    fn ticks(&self) -> i64 {
+        self.now()
+    }
+
     fn random(&self) -> u128 {
         let number = self.0.fetch_add(1, Ordering::Relaxed);
         let hash = blake3::hash(&number.to_le_bytes());
@@ -105,6 +109,7 @@ impl Person {
             id: SaveId(self.world.random()),
             author: self.author,
             now: self.world.now(),
+            unchecked: None,
             records: vec![record],
             outbox: self.is_edge,
         };

@@ -19,6 +19,7 @@ mod join;
 mod laws;
 pub mod pack;
 mod project;
+mod restamp;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,7 @@ use serde_json::Value;
 pub use apply::{Act, Applied, Change, Effect, EffectKind, LostValue};
 pub use cover::Cover;
 pub use document::{Document, Keys};
+pub use restamp::Restamped;
 
 use super::ids::RevisionId;
 use super::path::{Path, Segment};
@@ -156,16 +158,19 @@ impl State {
 
     /// The latest stamp anywhere in the record: when it was last changed, and by whom.
     pub fn latest(&self) -> Stamp {
-        let mut latest = self.bin.as_ref().map_or(Stamp::NEVER, |bin| bin.stamp);
-        self.root.visit(&mut Path::root(), &mut |_, place| {
-            let stamps = [
-                place.write.as_ref().map(|w| w.stamp),
-                place.removal.as_ref().map(|r| r.stamp),
-                place.order.as_ref().map(|o| o.stamp),
-            ];
-            latest = stamps.into_iter().flatten().fold(latest, Stamp::max);
-        });
+        let mut latest = Stamp::NEVER;
+        self.each_stamp(&mut |stamp| latest = latest.max(stamp));
         latest
+    }
+
+    /// Every stamp of a write, a removal, a rank or the bin.
+    pub fn each_stamp(&self, see: &mut dyn FnMut(Stamp)) {
+        self.bin.iter().for_each(|bin| see(bin.stamp));
+        self.root.visit(&mut Path::root(), &mut |_, place| {
+            place.write.iter().for_each(|write| see(write.stamp));
+            place.removal.iter().for_each(|removal| see(removal.stamp));
+            place.order.iter().for_each(|order| see(order.stamp));
+        });
     }
 
     /// Whether it has repeated items, whose keys are no part of the document's text.

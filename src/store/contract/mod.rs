@@ -1,5 +1,6 @@
 //! What every store promises, as one suite that runs against each.
 
+mod clocks;
 mod listing;
 mod opening;
 mod saving;
@@ -99,6 +100,8 @@ pub struct Site {
     /// What the person's clock says.
     pub now: AtomicU64,
     pub is_edge: bool,
+    /// The correction in what the clock says, if nobody checked it lately.
+    pub unchecked: Option<i64>,
     saves: AtomicU64,
     pub dir: Option<tempfile::TempDir>,
 }
@@ -137,7 +140,7 @@ impl Site {
     pub fn new(store: Arc<dyn Store>, rules: Arc<Rules>, dir: Option<tempfile::TempDir>) -> Self {
         let author = Author { node: NodeId(1), incarnation: Incarnation(1), person: id(7) };
         let (now, saves) = (AtomicU64::new(1_800_000_000_000), AtomicU64::new(1));
-        Self { store, rules, author, now, is_edge: false, saves, dir }
+        Self { store, rules, author, now, is_edge: false, unchecked: None, saves, dir }
     }
 
     pub fn edge(mut self) -> Self {
@@ -154,7 +157,14 @@ impl Site {
         let id = SaveId(
             (u128::from(self.author.node.0) << 64 | number).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
         );
-        Request::Save(LocalSave { id, author: self.author, now: self.now(), records, outbox: self.is_edge })
+        Request::Save(LocalSave {
+            id,
+            author: self.author,
+            now: self.now(),
+            unchecked: self.unchecked,
+            records,
+            outbox: self.is_edge,
+        })
     }
 
     pub async fn write(&self, request: Request) -> Outcome {
@@ -198,10 +208,16 @@ impl Site {
         page.items.into_iter().map(|held| held.document.value).collect()
     }
 
+    /// What waits here.
+    pub async fn unsent(&self, max_bytes: usize) -> Vec<Save> {
+        let unsent = self.store.outbox(max_bytes).await.expect("the store works");
+        unsent.into_iter().map(|unsent| unsent.save).collect()
+    }
+
     /// Sends what waits here to the hub and takes note of what it has.
     pub async fn push(&self, hub: &Site) {
         loop {
-            let saves = self.store.outbox(2_000).await.expect("the store works");
+            let saves = self.unsent(2_000).await;
             if saves.is_empty() {
                 return;
             }

@@ -225,23 +225,22 @@ async fn saves_wait_in_the_outbox_in_order_until_they_are_acknowledged(kind_of: 
     for number in 1..=5 {
         site.create("note", number, json!({"title": "x".repeat(100)})).await;
     }
-    let all = site.store.outbox(1 << 20).await.expect("works");
+    let all = site.unsent(1 << 20).await;
     let ids: Vec<RecordId> = all.iter().map(|save| save.records[0].id).collect();
     assert_eq!(ids, (1..=5).map(id).collect::<Vec<_>>());
-    assert_eq!(site.store.outbox(1).await.expect("works").len(), 1, "one at least");
+    assert_eq!(site.unsent(1).await.len(), 1, "one at least");
     let size = |save: &Save| {
         let mut bytes = Vec::new();
         ciborium::into_writer(save, &mut bytes).expect("it encodes");
         bytes.len()
     };
     let two = size(&all[0]) + size(&all[1]);
-    assert_eq!(site.store.outbox(two).await.expect("works").len(), 2);
-    assert_eq!(site.store.outbox(two - 1).await.expect("works").len(), 1);
+    assert_eq!(site.unsent(two).await.len(), 2);
+    assert_eq!(site.unsent(two - 1).await.len(), 1);
     site.write(Request::Acknowledge(vec![all[0].id, all[2].id, SaveId(99)])).await;
     site.write(Request::Acknowledge(vec![all[0].id])).await;
     assert_eq!(site.store.waiting().await.expect("works"), 3);
-    let left: Vec<RecordId> =
-        site.store.outbox(1 << 20).await.expect("works").iter().map(|save| save.records[0].id).collect();
+    let left: Vec<RecordId> = site.unsent(1 << 20).await.iter().map(|save| save.records[0].id).collect();
     assert_eq!(left, [id(2), id(4), id(5)]);
 }
 

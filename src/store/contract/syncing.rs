@@ -60,7 +60,7 @@ async fn receiving_again_changes_nothing(kind_of: Kind) {
     let made = one.create("note", 1, json!({"title": "a"})).await;
     let seen = one.change(&made, vec![write(&made, "/title", json!("b"))]).await;
     one.change(&seen, vec![write(&seen, "/title", json!("c"))]).await;
-    let saves = one.store.outbox(1 << 20).await.expect("works");
+    let saves = one.unsent(1 << 20).await;
     let receive = || Request::Receive { saves: saves.clone(), now: 1 };
     hub.write(receive()).await;
     let (held, lines) = (hub.held("note", 1).await, hub.store.history(&kind("note"), id(1)).await.expect("works"));
@@ -113,7 +113,7 @@ async fn a_save_of_a_record_that_is_not_here_waits_until_it_comes(kind_of: Kind)
     let made = one.create("note", 1, json!({"title": "a", "n": 1})).await;
     let seen = one.change(&made, vec![write(&made, "/title", json!("b"))]).await;
     one.change(&seen, vec![write(&seen, "/title", json!("c")), write(&seen, "/n", json!(2))]).await;
-    let saves = one.store.outbox(1 << 20).await.expect("works");
+    let saves = one.unsent(1 << 20).await;
     let late = Request::Receive { saves: vec![saves[2].clone(), saves[1].clone(), saves[2].clone()], now: 1 };
     assert_eq!(hub.write(late).await, Outcome::Received(vec![Verdict::Accepted; 3]));
     assert_eq!(hub.held("note", 1).await, None, "what waits is not here");
@@ -128,7 +128,7 @@ async fn a_save_of_a_record_that_is_not_here_waits_until_it_comes(kind_of: Kind)
 async fn a_save_that_cannot_be_kept_is_refused_and_holds_nobody_up(kind_of: Kind) {
     let (hub, one, _) = pair(kind_of).await;
     one.create("note", 1, json!({"title": "a"})).await;
-    let good = one.store.outbox(1 << 20).await.expect("works").remove(0);
+    let good = one.unsent(1 << 20).await.remove(0);
     let with = |change: &dyn Fn(&mut Save)| {
         let mut save = good.clone();
         change(&mut save);
@@ -310,7 +310,7 @@ async fn a_lost_value_is_judged_once_however_often_it_arrives(kind_of: Kind) {
     one.change(&late, vec![write(&late, "/title", json!("early"))]).await;
     two.now.fetch_add(1000, Ordering::Relaxed);
     two.change(&seen, vec![write(&seen, "/title", json!("later"))]).await;
-    let saves = one.store.outbox(10_000).await.expect("works");
+    let saves = one.unsent(10_000).await;
     two.push(&hub).await;
     // the earlier one arrives when the later one stands, and again, and again
     for _ in 0..3 {
@@ -385,7 +385,7 @@ async fn what_arrives_late_and_was_seen_is_not_lost(kind_of: Kind) {
     let first = one.change(&held, vec![write(&held, "/a", json!(1)), write(&held, "/b", json!(1))]).await;
     let second = one.change(&first, vec![write(&first, "/a", json!(2)), write(&first, "/b", json!(1))]).await;
     one.change(&second, vec![write(&second, "/a", json!(3)), write(&second, "/b", json!(3))]).await;
-    let saves = one.store.outbox(1 << 20).await.expect("works");
+    let saves = one.unsent(1 << 20).await;
     for save in saves.iter().rev() {
         hub.write(Request::Receive { saves: vec![save.clone()], now: 1 }).await;
     }

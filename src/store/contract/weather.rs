@@ -105,7 +105,7 @@ async fn nodes_that_heard_of_everything_hold_the_same(kind_of: Kind) {
                 6 => edge.push(&hub).await,
                 7 => {
                     // the answer is lost: the hub hears the same again later
-                    let saves = edge.store.outbox(600).await.expect("works");
+                    let saves = edge.unsent(600).await;
                     hub.write(Request::Receive { saves, now: hub.now() }).await;
                 }
                 _ => {

@@ -149,7 +149,13 @@ impl Draft<'_> {
         self.judge.partition(type_name, document)
     }
 
-    fn flags(&self, type_name: &TypeName, state: &State, document: &serde_json::Value, kept: Flags) -> Flags {
+    pub(super) fn flags(
+        &self,
+        type_name: &TypeName,
+        state: &State,
+        document: &serde_json::Value,
+        kept: Flags,
+    ) -> Flags {
         let valid = self.judge.is_valid(type_name, state.revision(), document);
         kept.with(Flags::BINNED, state.is_binned())
             .with(Flags::EDITED_AFTER_DELETION, state.is_edited_after_deletion())
@@ -169,7 +175,7 @@ impl Draft<'_> {
     }
 
     /// Accounts for a record that was `before` and is now `after`.
-    fn shift(&mut self, before: Option<&Held>, after: Option<&Held>) {
+    pub(super) fn shift(&mut self, before: Option<&Held>, after: Option<&Held>) {
         for (held, sign) in [(before, -1i64), (after, 1)] {
             let Some(held) = held else { continue };
             *self.news.tallies.entry(tally_key(held)).or_default() += sign;

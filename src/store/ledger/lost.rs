@@ -58,6 +58,25 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// The entries that a write with these changes closes.
+    pub(super) fn entries_seen(&self, of: &Key, changes: &[Change]) -> Result<Vec<&Held>, Halt> {
+        let entries = self.entries(of)?;
+        let mut found = Vec::new();
+        if entries.is_empty() {
+            return Ok(found);
+        }
+        for change in changes {
+            let inside = change.replaces.inside.iter().map(|(below, stamp)| (change.path.join(below), *stamp));
+            for (path, stamp) in inside.chain([(change.path.clone(), change.replaces.all)]) {
+                let id = entry_id(of, &path, stamp);
+                if entries.contains_key(&id) {
+                    found.extend(self.held(&(TypeName::built_in(TypeName::LOST), id))?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Entries live where their record lives. They move by the next moment of their own, which no other write has.
     pub(super) fn move_entries(&mut self, of: &Key) -> Result<(), Halt> {
         let Some(partition) = self.held(of)?.map(|held| held.partition.to_string()) else { return Ok(()) };

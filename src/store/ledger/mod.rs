@@ -8,6 +8,7 @@ mod apply;
 mod join;
 mod keep;
 mod lost;
+mod retime;
 mod save;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,12 +20,13 @@ use crate::domain::clock::Clock;
 use crate::domain::ids::{Partition, RecordId, SaveId, TypeName};
 use crate::domain::json;
 use crate::domain::path::Path;
-use crate::domain::record::EffectKind;
+use crate::domain::record::{EffectKind, Restamped};
 use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
 
 pub(super) use join::CURSOR;
 pub(super) use keep::here;
+pub(super) use retime::{Unchecked, Untimed};
 
 pub(super) type Key = (TypeName, RecordId);
 
@@ -102,6 +104,14 @@ pub(super) struct Shift {
     pub digest: u128,
 }
 
+/// A save for the outbox.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub save: Save,
+    pub body: Vec<u8>,
+    pub unchecked: Option<Unchecked>,
+}
+
 /// What has to be written down.
 #[derive(Debug, Default)]
 pub(super) struct News {
@@ -110,7 +120,11 @@ pub(super) struct News {
     /// Records whose history goes, whether they come again in this group or not.
     pub dropped: BTreeSet<Key>,
     pub lines: Vec<(Key, Line)>,
-    pub outbox: Vec<(Save, Vec<u8>)>,
+    pub outbox: Vec<Outgoing>,
+    /// Saves of the outbox whose time is checked now, with their body if it changed by that.
+    pub timed: Vec<(SaveId, Option<Vec<u8>>)>,
+    /// Writes that have other stamps from now on, also in the history.
+    pub restamped: Vec<(Key, Restamped)>,
     pub acknowledged: Vec<SaveId>,
     pub waits: Vec<(Key, Save)>,
     /// Records that came: nothing waits for them any more.
@@ -145,8 +159,8 @@ impl<'a> Ledger<'a> {
         Self { judge, quiet, seq, clock, facts: Facts::default(), news: News::default() }
     }
 
-    /// Carries out one request, going on where `progress` stands. [`Request::Forget`] and [`Request::Rejudge`] are
-    /// carried out step by step by [`Ledger::forget`] and [`Ledger::rejudge`].
+    /// Carries out one request, going on where `progress` stands. [`Request::Forget`], [`Request::Rejudge`]
+    /// and [`Request::Retime`] are carried out by [`Ledger::forget`], [`Ledger::rejudge`] and [`Ledger::retime`].
     pub fn request(&mut self, request: &Request, progress: &mut Progress) -> Result<Outcome, Halt> {
         match request {
             Request::Save(save) => {
@@ -190,7 +204,7 @@ impl<'a> Ledger<'a> {
                 self.attempt(|draft| draft.acknowledge(saves))
             }
             Request::Local(changes) => self.attempt(|draft| draft.local(changes)),
-            Request::Forget(_) | Request::Rejudge(_) => Ok(Outcome::Done),
+            Request::Forget(_) | Request::Rejudge(_) | Request::Retime { .. } => Ok(Outcome::Done),
         }
     }
 
@@ -207,12 +221,22 @@ impl<'a> Ledger<'a> {
         self.attempt(|draft| draft.rejudge(keys))
     }
 
+    /// Brings these saves, all of the outbox whose time is not checked, to corrected time.
+    pub fn retime(&mut self, untimed: &[Untimed], offset: i64, now: i64) -> Result<(), Halt> {
+        let keys: Vec<Key> = untimed.iter().flat_map(|untimed| keys_of(&untimed.save)).collect();
+        self.require(keys.iter().map(retime::known_as).map(|(kind, key)| Need::Local(kind, key)).collect())?;
+        self.prepare(keys)?;
+        self.attempt(|draft| draft.retime(untimed, offset, now))
+    }
+
     /// All facts that a request is sure to need, so that they can be loaded for a whole group at once.
     pub fn needs(&self, request: &Request) -> Vec<Need> {
         match request {
             Request::Save(save) => {
                 let keys = save.records.iter().map(|record| (record.type_name.clone(), record.id));
-                keys.flat_map(|key| self.needs_of_key(key)).collect()
+                let unsent = save.unchecked.is_some() && !self.quiet.unsent;
+                let unsent = |key: &Key| unsent.then(|| Need::Unsent(key.clone()));
+                keys.flat_map(|key| unsent(&key).into_iter().chain(self.needs_of_key(key))).collect()
             }
             Request::Receive { saves, .. } => {
                 saves.iter().flat_map(keys_of).flat_map(|key| self.needs_of_key(key)).collect()
@@ -224,7 +248,7 @@ impl<'a> Ledger<'a> {
                 .filter(|change| change.expect.is_some())
                 .map(|change| Need::Local(change.kind.to_owned(), change.key.clone()))
                 .collect(),
-            Request::Acknowledge(_) | Request::Forget(_) | Request::Rejudge(_) => Vec::new(),
+            Request::Acknowledge(_) | Request::Forget(_) | Request::Rejudge(_) | Request::Retime { .. } => Vec::new(),
         }
     }
 
@@ -355,6 +379,8 @@ impl News {
         self.dropped.extend(newer.dropped);
         self.lines.extend(newer.lines);
         self.outbox.extend(newer.outbox);
+        self.timed.extend(newer.timed);
+        self.restamped.extend(newer.restamped);
         self.acknowledged.extend(newer.acknowledged);
         self.waits.extend(newer.waits);
         self.came.extend(newer.came);
@@ -470,11 +496,7 @@ impl Draft<'_> {
         for (index, change) in changes.iter().enumerate() {
             let key = (change.kind.to_owned(), change.key.clone());
             if let Some(expected) = &change.expect {
-                let now = match self.facts.locals.get(&key).or_else(|| self.base.locals.get(&key)) {
-                    Some(now) => now.as_ref(),
-                    None => return missing(Need::Local(key.0, key.1)),
-                };
-                let same = match (now, expected) {
+                let same = match (self.local_now(&key)?, expected) {
                     (None, None) => true,
                     (Some(now), Some(expected)) => json::equal(now, expected),
                     _ => false,
@@ -486,6 +508,13 @@ impl Draft<'_> {
             self.put_local(key, change.value.clone());
         }
         Ok(Outcome::Done)
+    }
+
+    fn local_now(&self, key: &(String, String)) -> Result<Option<&Value>, Halt> {
+        match self.facts.locals.get(key).or_else(|| self.base.locals.get(key)) {
+            Some(now) => Ok(now.as_ref()),
+            None => missing(Need::Local(key.0.clone(), key.1.clone())),
+        }
     }
 
     fn put_local(&mut self, key: (String, String), value: Option<Value>) {

@@ -1,11 +1,13 @@
 //! Saves: a person's on this node, and those that other nodes push.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use serde_json::Value;
 
 use super::apply::Part;
-use super::{Draft, Halt, Key};
+use super::retime::{Unchecked, Under};
+use super::{Draft, Halt, Key, Outgoing};
 use crate::domain::clock::Hlc;
 use crate::domain::record::{Act, Change, Content, Cover, State};
 use crate::domain::save::{MAX_RECORD_BYTES, MAX_RECORDS, MAX_SAVE_BYTES, Save, SavedRecord};
@@ -36,17 +38,22 @@ impl Draft<'_> {
             return Err(Halt::Fault(StoreError::Limit(format!("more than {MAX_RECORDS} records"))));
         }
         let mut records = Vec::new();
+        let mut under = Vec::new();
         for record in changed {
             check_nesting(&record.changes).map_err(|why| Halt::Fault(StoreError::Limit(why)))?;
             let key = (record.type_name.clone(), record.id);
-            let above = record.changes.iter().map(|change| self.above(&key, change));
+            let changes = self.as_known_now(&key, &record.changes)?;
+            let above = changes.iter().map(|change| self.above(&key, change));
             let above = above.collect::<Result<Vec<_>, _>>()?.into_iter().max().unwrap_or_default();
             let time = self.clock.stamp(save.now, above);
             let stamp = Stamp::new(time, save.author, save.id);
-            let part = Part { key: &key, changes: &record.changes, stamp, revision: record.revision };
+            let part = Part { key: &key, changes: &changes, stamp, revision: record.revision };
             if self.held(&key)?.is_none() && !creates(&record.changes) {
                 let index = save.records.iter().position(|other| std::ptr::eq(other, record)).unwrap_or_default();
                 return Ok(Outcome::Refused { index, now: None });
+            }
+            if save.outbox && save.unchecked.is_some() {
+                under.push(self.under(&key, &changes)?);
             }
             self.apply(&part, save.now, save.outbox)?;
             if save.outbox {
@@ -55,12 +62,13 @@ impl Draft<'_> {
                     id: record.id,
                     revision: record.revision,
                     time,
-                    changes: record.changes.clone(),
+                    changes: changes.into_owned(),
                 });
             }
         }
         if !records.is_empty() {
-            self.send(Save { id: save.id, author: save.author, records })?;
+            let unchecked = save.unchecked.map(|offset| Unchecked { at: save.now, offset, records: under });
+            self.send(Save { id: save.id, author: save.author, records }, unchecked)?;
         }
         let held = |key: Key| -> Result<Option<Held>, Halt> { Ok(self.held(&key)?.cloned()) };
         let now = save.records.iter().map(|record| held((record.type_name.clone(), record.id)));
@@ -69,16 +77,39 @@ impl Draft<'_> {
 
     /// The latest time a change has to come after: what it replaces as its author saw it, and what stands there now.
     fn above(&self, key: &Key, change: &Change) -> Result<Hlc, Halt> {
-        let seen = change.replaces.latest().time;
-        let standing = self.held(key)?.map_or(Hlc::ZERO, |held| standing(&held.state, change));
-        Ok(seen.max(standing))
+        let state = self.held(key)?.map(|held| &held.state);
+        let mut above = Hlc::ZERO;
+        met(state, change, &mut |stamp| above = above.max(stamp.time));
+        Ok(above)
+    }
+
+    /// All that a save has to stay above, should its own time turn out to be wrong.
+    fn under(&self, key: &Key, changes: &[Change]) -> Result<Under, Halt> {
+        let unsent = self.unsent(key)?;
+        let state = self.held(key)?.map(|held| &held.state);
+        let mut above = BTreeSet::new();
+        let mut others = Stamp::NEVER;
+        for change in changes {
+            met(state, change, &mut |stamp| {
+                // this node's own may get other stamps, too
+                if unsent.iter().any(|save| save.tag() == stamp.tag) {
+                    above.insert(stamp);
+                } else {
+                    others = others.max(stamp);
+                }
+            });
+        }
+        for entry in self.entries_seen(key, changes)? {
+            others = others.max(entry.state.latest());
+        }
+        above.insert(others);
+        let written = state.and_then(|state| state.written).map(|written| (written.stamp, written.revision));
+        Ok(Under { above: above.into_iter().collect(), written })
     }
 
     /// Puts a save into the outbox.
-    fn send(&mut self, save: Save) -> Result<(), Halt> {
-        let mut body = Vec::new();
-        ciborium::into_writer(&save, &mut body)
-            .map_err(|err| Halt::Fault(StoreError::Limit(format!("it cannot be encoded: {err}"))))?;
+    fn send(&mut self, save: Save, unchecked: Option<Unchecked>) -> Result<(), Halt> {
+        let body = encode(&save)?;
         if body.len() > 2 * MAX_SAVE_BYTES {
             return Err(Halt::Fault(StoreError::Limit(format!("more than {MAX_SAVE_BYTES} bytes"))));
         }
@@ -90,7 +121,7 @@ impl Draft<'_> {
         }
         let keys = save.records.iter().map(|record| (record.type_name.clone(), record.id)).collect();
         self.facts.sent.insert(save.id, Some(keys));
-        self.news.outbox.push((save, body));
+        self.news.outbox.push(Outgoing { save, body, unchecked });
         Ok(())
     }
 
@@ -119,26 +150,42 @@ impl Draft<'_> {
     }
 }
 
+pub(super) fn stamps(cover: &Cover) -> impl Iterator<Item = &Stamp> {
+    cover.inside.values().chain([&cover.all])
+}
+
 pub(super) fn creates(changes: &[Change]) -> bool {
     changes.iter().any(|change| change.path.is_root() && matches!(change.act, Act::Set(_)))
 }
 
-/// The latest time of what a change meets in a record as it is.
-fn standing(state: &State, change: &Change) -> Hlc {
+/// The stamps that a change has to come after: those it replaces as its author saw them, and those that it meets in the
+/// record as it is.
+fn met(state: Option<&State>, change: &Change, see: &mut dyn FnMut(Stamp)) {
+    fn all(cover: &Cover, see: &mut dyn FnMut(Stamp)) {
+        stamps(cover).for_each(|stamp| see(*stamp));
+    }
+    all(&change.replaces, see);
+    let Some(state) = state else { return };
     let place = state.place(&change.path);
-    let stamp = match &change.act {
-        Act::Set(_) => state.cover(&change.path).latest(),
+    match &change.act {
+        Act::Set(_) => all(&state.cover(&change.path), see),
         Act::Remove => {
-            let removed = place.and_then(|place| place.removal.as_ref()).map_or(Stamp::NEVER, |removal| removal.stamp);
-            state.cover(&change.path).latest().max(removed)
+            all(&state.cover(&change.path), see);
+            place.and_then(|place| place.removal.as_ref()).iter().for_each(|removal| see(removal.stamp));
         }
         Act::Rank(_) => {
-            let ranked = place.and_then(|place| place.order.as_ref()).map_or(Stamp::NEVER, |order| order.stamp);
-            state.stamp_at(&change.path).max(ranked)
+            see(state.stamp_at(&change.path));
+            place.and_then(|place| place.order.as_ref()).iter().for_each(|order| see(order.stamp));
         }
-        Act::Bin(_) => state.latest(),
-    };
-    stamp.time
+        Act::Bin(_) => state.each_stamp(see),
+    }
+}
+
+pub(super) fn encode(save: &Save) -> Result<Vec<u8>, Halt> {
+    let mut body = Vec::new();
+    ciborium::into_writer(save, &mut body)
+        .map_err(|err| Halt::Fault(StoreError::Limit(format!("it cannot be encoded: {err}"))))?;
+    Ok(body)
 }
 
 /// Why a save that another node made cannot be kept here, in words for people.
@@ -175,10 +222,6 @@ fn check(save: &Save) -> Result<(), String> {
         return Err(format!("it is larger than {MAX_SAVE_BYTES} bytes"));
     }
     Ok(())
-}
-
-fn stamps(cover: &Cover) -> impl Iterator<Item = &Stamp> {
-    cover.inside.values().chain([&cover.all])
 }
 
 fn check_nesting(changes: &[Change]) -> Result<(), String> {

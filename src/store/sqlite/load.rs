@@ -17,7 +17,7 @@ use crate::domain::path::Path;
 use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
 use crate::store::StoreError;
-use crate::store::ledger::{Facts, Key, Need, here};
+use crate::store::ledger::{Facts, Key, Need, Untimed, here};
 
 /// The local numbers of records that were loaded.
 pub(super) type Numbers = HashMap<Key, i64>;
@@ -334,4 +334,17 @@ pub(super) fn stamp(time: i64, author: i64, tag: i64, names: &Names) -> Result<S
 pub(super) fn save_of(row: &SqliteRow, at: usize) -> Result<Save, StoreError> {
     let bytes: &[u8] = row.try_get(at).map_err(failed)?;
     ciborium::from_reader(bytes).map_err(|err| StoreError::Damaged(format!("save: {err}")))
+}
+
+/// All of the outbox whose time is not checked, in order.
+pub(super) async fn untimed(conn: &mut SqliteConnection) -> Result<Vec<Untimed>, StoreError> {
+    let sql = "select body, unchecked from outbox where unchecked is not null order by position";
+    let found = sqlx::query(sql).fetch_all(conn).await.map_err(failed)?;
+    let untimed = found.iter().map(|row| {
+        let unchecked: &[u8] = row.try_get(1).map_err(failed)?;
+        let unchecked =
+            ciborium::from_reader(unchecked).map_err(|err| StoreError::Damaged(format!("unchecked save: {err}")))?;
+        Ok(Untimed { save: save_of(row, 0)?, unchecked })
+    });
+    untimed.collect()
 }

@@ -27,10 +27,9 @@ use self::setup::Names;
 use self::writer::{Answer, Job, Step, Work, Writer};
 use super::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Notice, Outcome, Page, PartitionState, Query, Request, Store,
-    StoreError, Tally,
+    StoreError, Tally, Unsent,
 };
 use crate::domain::ids::{Partition, RecordId, TypeName};
-use crate::domain::save::Save;
 
 /// How many requests may wait to be written before callers wait themselves.
 const QUEUE: usize = 1024;
@@ -112,6 +111,10 @@ impl Store for Sqlite {
                 self.ask_all(Step::Rejudge { type_name, after: None }).await?;
                 Ok(Outcome::Done)
             }
+            Request::Retime { offset, now } => {
+                self.ask(Work::Retime { offset, now }).await?;
+                Ok(Outcome::Done)
+            }
             request => match self.ask(Work::Request(Box::new(request))).await? {
                 Answer::Outcome(outcome) => Ok(outcome),
                 Answer::Next(_) => Ok(Outcome::Done),
@@ -149,7 +152,7 @@ impl Store for Sqlite {
         self.read_changes(partition, base, after.max(base), max_bytes).await
     }
 
-    async fn outbox(&self, max_bytes: usize) -> Result<Vec<Save>, StoreError> {
+    async fn outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {
         self.read_outbox(max_bytes).await
     }
 

@@ -13,7 +13,7 @@ use crate::domain::record::EffectKind;
 use crate::domain::record::pack::{Values, pack};
 use crate::domain::stamp::Stamp;
 use crate::store::StoreError;
-use crate::store::ledger::{Facts, Key, Line, News};
+use crate::store::ledger::{Facts, Key, Line, News, Outgoing};
 
 enum Cell {
     Int(i64),
@@ -86,6 +86,17 @@ struct Sheets {
     came: Vec<(i64, String)>,
     returned: Vec<(i64, i64, String)>,
     cleared: Vec<(String, String)>,
+    timed: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    restamped: Vec<Restamp>,
+}
+
+/// A write of a record has another time from now on; all by local number.
+struct Restamp {
+    record: i64,
+    author: i64,
+    tag: i64,
+    old: i64,
+    new: i64,
 }
 
 pub(super) async fn persist(
@@ -114,6 +125,11 @@ pub(super) async fn persist(
     }
     sheets.records.write(conn).await?;
     sheets.history.write(conn).await?;
+    restamp(conn, &sheets.restamped).await?;
+    for (save, body) in sheets.timed {
+        let sql = "update outbox set body = coalesce(?2, body), unchecked = null where save = ?1";
+        sqlx::query(sql).bind(save).bind(body).execute(&mut *conn).await.map_err(failed)?;
+    }
     if !acknowledged.is_empty() {
         acknowledge(conn, book, &acknowledged).await?;
     }
@@ -162,6 +178,21 @@ pub(super) async fn persist(
     Ok(())
 }
 
+/// Two writes may have changed places in time, and a line must not be taken for one that was just changed: all of a
+/// record's lines are told apart by their tag as well, which no two saves of one author share.
+async fn restamp(conn: &mut SqliteConnection, restamped: &[Restamp]) -> Result<(), StoreError> {
+    for Restamp { record, author, tag, old, new } in restamped {
+        let lines = "update history set time = ?5 where record = ?1 and author = ?2 and tag = ?3 and time = ?4";
+        let seen = "update history set seen_time = ?5
+             where record = ?1 and seen_author = ?2 and seen_tag = ?3 and seen_time = ?4";
+        for sql in [lines, seen] {
+            let update = sqlx::query(sql).bind(record).bind(author).bind(tag).bind(old).bind(new);
+            update.execute(&mut *conn).await.map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 async fn acknowledge(conn: &mut SqliteConnection, book: &mut Book, saves: &[String]) -> Result<(), StoreError> {
     let saves = json!(saves).to_string();
     let records = sqlx::query(
@@ -206,7 +237,7 @@ fn encode(
                seen_at)",
             "",
         ),
-        outbox: Batch::new("insert into outbox (position, save, body)", ""),
+        outbox: Batch::new("insert into outbox (position, save, body, unchecked)", ""),
         unsent: Batch::new("insert into unsent (position, record)", "on conflict do nothing"),
         waiting: Batch::new("insert into waiting (type, id, body)", ""),
         moved: Batch::new(
@@ -227,6 +258,8 @@ fn encode(
         came: Vec::new(),
         returned: Vec::new(),
         cleared: Vec::new(),
+        timed: news.timed.iter().map(|(save, body)| (save.0.to_be_bytes().to_vec(), body.clone())).collect(),
+        restamped: Vec::new(),
     };
     for key in &news.dirty {
         let Some(held) = facts.records.remove(key).flatten() else {
@@ -258,10 +291,25 @@ fn encode(
     for (key, line) in news.lines {
         sheets.history.rows.push(history_row(number(&key)?, line, names));
     }
-    for (save, body) in news.outbox {
+    for (key, restamped) in &news.restamped {
+        // what is not here any more has no history either
+        let Some(record) = numbers.get(key).copied() else { continue };
+        for (old, new) in restamped {
+            sheets.restamped.push(Restamp {
+                record,
+                author: names.dictionary.author(&old.author) as i64,
+                tag: i64::from(old.tag),
+                old: old.time.0,
+                new: new.time.0,
+            });
+        }
+    }
+    for Outgoing { save, body, unchecked } in news.outbox {
         let position = book.next_position;
         book.next_position += 1;
-        sheets.outbox.push([Cell::Int(position), Cell::Blob(save.id.0.to_be_bytes().to_vec()), Cell::Blob(body)]);
+        let unchecked = unchecked.map(|unchecked| cbor(&unchecked)).transpose()?.map_or(Cell::Null, Cell::Blob);
+        let id = save.id.0.to_be_bytes().to_vec();
+        sheets.outbox.push([Cell::Int(position), Cell::Blob(id), Cell::Blob(body), unchecked]);
         for record in &save.records {
             let number = number(&(record.type_name.clone(), record.id))?;
             sheets.unsent.push([Cell::Int(position), Cell::Int(number)]);
@@ -271,8 +319,7 @@ fn encode(
         sheets.came.push((names.types.ordinal(&key.0), hex(&key)));
     }
     for (key, save) in news.waits {
-        let mut body = Vec::new();
-        ciborium::into_writer(&save, &mut body).map_err(|err| StoreError::Limit(err.to_string()))?;
+        let body = cbor(&save)?;
         let id = Cell::Blob(key.1.as_bytes().to_vec());
         sheets.waiting.push([Cell::Int(names.types.ordinal(&key.0)), id, Cell::Blob(body)]);
     }
@@ -322,6 +369,12 @@ fn encode(
     }
     write_names(names, book, &mut sheets);
     Ok(sheets)
+}
+
+fn cbor(value: &impl serde::Serialize) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(value, &mut bytes).map_err(|err| StoreError::Limit(err.to_string()))?;
+    Ok(bytes)
 }
 
 fn hex(key: &Key) -> String {

@@ -14,10 +14,11 @@ use super::setup::{Names, digest_of};
 use super::{Sqlite, failed};
 use crate::domain::ids::{Partition, RecordId, TypeName};
 use crate::domain::record::pack::{Values, pack};
-use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
 use crate::store::ledger::{CURSOR, here};
-use crate::store::{Changes, Digest, Flags, Held, HistoryLine, Moved, PartitionState, Row as Sent, StoreError, Tally};
+use crate::store::{
+    Changes, Digest, Flags, Held, HistoryLine, Moved, PartitionState, Row as Sent, StoreError, Tally, Unsent,
+};
 
 /// At most so many rows in one page of changes.
 const PAGE: i64 = 5_000;
@@ -182,7 +183,7 @@ impl Sqlite {
         Ok(changes)
     }
 
-    pub(super) async fn read_outbox(&self, max_bytes: usize) -> Result<Vec<Save>, StoreError> {
+    pub(super) async fn read_outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {
         let found = sqlx::query(
             "with size as (
                select position, octet_length(body) as bytes
@@ -194,7 +195,7 @@ impl Sqlite {
                select position, bytes, sum(bytes) over (order by position) as up_to
                from size
              )
-             select o.body
+             select o.body, o.unchecked is null
              from sum as s
              join outbox as o on o.position = s.position
              where s.up_to <= ?1 or s.up_to = s.bytes
@@ -202,7 +203,8 @@ impl Sqlite {
         );
         let limit = i64::try_from(max_bytes).unwrap_or(i64::MAX);
         let found = found.bind(limit).bind(PAGE).fetch_all(&self.readers).await.map_err(failed)?;
-        found.iter().map(|row| save_of(row, 0)).collect()
+        let unsent = |row| Ok(Unsent { save: save_of(row, 0)?, checked: row.try_get(1).map_err(failed)? });
+        found.iter().map(unsent).collect()
     }
 
     pub(super) async fn count_outbox(&self) -> Result<u64, StoreError> {

@@ -31,6 +31,10 @@ pub(super) struct Job {
 pub(super) enum Work {
     Request(Box<Request>),
     Step(Step),
+    Retime {
+        offset: i64,
+        now: i64,
+    },
     /// An index for lists like this one; made when there is time.
     Index(Plan),
     Close,
@@ -82,6 +86,10 @@ impl Writer {
                     let done = self.step(step).await;
                     // whoever asked may be gone
                     let _ = answer.send(done.map(Answer::Next));
+                }
+                Work::Retime { offset, now } => {
+                    let done = self.retime(offset, now).await;
+                    let _ = answer.send(done.map(|()| Answer::Next(None)));
                 }
                 Work::Index(plan) => {
                     let records = self.book.tallies.iter().filter(|((of, _), _)| *of == plan.type_ordinal);
@@ -196,6 +204,23 @@ impl Writer {
         .await
     }
 
+    async fn retime(&mut self, offset: i64, now: i64) -> Result<(), StoreError> {
+        let shared = self.shared.clone();
+        self.transaction(async |conn, ledger, numbers| {
+            let untimed = load::untimed(conn).await?;
+            loop {
+                match ledger.retime(&untimed, offset, now) {
+                    Ok(()) => return Ok(()),
+                    Err(Halt::Fault(err)) => return Err(err),
+                    Err(Halt::Missing(needs)) => {
+                        load::supply(conn, &shared, needs, &mut ledger.facts, numbers).await?;
+                    }
+                }
+            }
+        })
+        .await
+    }
+
     /// Runs something on a ledger and writes down its news. Whatever fails leaves no trace.
     async fn transaction<T>(
         &mut self,
@@ -284,6 +309,6 @@ fn weigh(request: &Request) -> usize {
         Request::Join { page, .. } => page.rows.iter().map(|row| 512 + row.state.len()).sum(),
         Request::Acknowledge(saves) => 64 * saves.len(),
         Request::Local(changes) => 256 * changes.len(),
-        Request::Forget(_) | Request::Rejudge(_) => 0,
+        Request::Forget(_) | Request::Rejudge(_) | Request::Retime { .. } => 0,
     }
 }

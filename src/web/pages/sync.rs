@@ -132,8 +132,8 @@ async fn waiting(signed: &Signed) -> Result<Vec<Waiting>, WebError> {
     let names = Names::of(&signed.app).await?;
     let mut readings = Readings::new(signed.clock());
     let mut rows = Vec::new();
-    for save in node.store().outbox(OUTBOX_BYTES).await?.iter().take(SHOWN) {
-        rows.extend(waiting_of(signed, &names, &mut readings, save).await?);
+    for unsent in node.store().outbox(OUTBOX_BYTES).await?.iter().take(SHOWN) {
+        rows.extend(waiting_of(signed, &names, &mut readings, &unsent.save).await?);
     }
     Ok(rows)
 }

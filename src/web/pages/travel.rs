@@ -31,8 +31,8 @@ impl Travel {
         }
         let mut waiting = HashSet::new();
         if app.node.store().waiting().await? > 0 {
-            for save in app.node.store().outbox(OUTBOX_BYTES).await? {
-                waiting.extend(save.records.into_iter().map(|record| (record.type_name, record.id)));
+            for unsent in app.node.store().outbox(OUTBOX_BYTES).await? {
+                waiting.extend(unsent.save.records.into_iter().map(|record| (record.type_name, record.id)));
             }
         }
         let refused = app.link.as_ref().is_some_and(|link| link.status().state == LinkState::Refused);
