@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 
 use super::door::Connection;
 use super::lock::Lock;
-use super::{Failure, node, print, records, sync, token, types, user};
+use super::{Failure, join, node, print, records, sync, token, types, user};
 use crate::config::Settings;
 
 const DATABASE: &str = "outpost.db";
@@ -88,6 +88,12 @@ impl Served {
     async fn over(store: Arc<dyn Store>, caches: Arc<Caches>, dir: &Path, absent: Absent) -> Result<Self, Failure> {
         let identity = match Identity::load(&*store).await? {
             Some(identity) => identity,
+            None if join::is_unfinished(&*store).await? => {
+                return Err(Failure::new(format!(
+                    "joining a hub was begun in {} and not finished; run `outpost join` with the same token again, or remove the directory",
+                    dir.display()
+                )));
+            }
             None if absent == Absent::BecomesHub => {
                 let identity = Identity::hub(&SystemWorld, &crate::config::machine_name());
                 identity.settle(&*store).await?;

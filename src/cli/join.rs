@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use outpost::node::{Caches, Identity, Link, LinkState, NodeRole};
 use outpost::store::{LocalChange, Request, Store};
-use outpost::sync::{self, Switch};
+use outpost::sync::{self, EnrolError, Switch};
 use outpost::world::SystemWorld;
 use serde_json::{Value, json};
 
@@ -50,9 +50,9 @@ pub async fn run(join: Join, settings: &Settings) -> Result<()> {
     let store = host::open_store(dir, caches.clone()).await?;
     let identity = match enrolled(&join, &*store, dir).await {
         Ok(identity) => identity,
-        Err(failure) => {
+        Err((failure, keep)) => {
             store.close().await;
-            if is_new {
+            if is_new && !keep {
                 clear(dir, made_here);
             }
             return Err(failure);
@@ -71,31 +71,38 @@ pub async fn run(join: Join, settings: &Settings) -> Result<()> {
     print::line(format_args!("Run it with: outpost serve --data {}", dir.display()))
 }
 
-/// The identity of an edge: just given by the hub, or given before a first copy that was interrupted.
-async fn enrolled(join: &Join, store: &dyn Store, dir: &Path) -> Result<Identity> {
+/// The identity of an edge: just given by the hub, or given before a first copy that was interrupted. A failure comes with
+/// whether what was begun has to be kept, so that the same command can go on with it.
+async fn enrolled(join: &Join, store: &dyn Store, dir: &Path) -> Result<Identity, (Failure, bool)> {
+    let gone = |failure: Failure| (failure, false);
     let already = |what: String| {
         Failure::new(format!("{} is already {what}; choose another directory with --data", dir.display()))
     };
-    match Identity::load(store).await? {
+    match Identity::load(store).await.map_err(|err| gone(err.into()))? {
         Some(identity) => match &identity.role {
-            NodeRole::Hub => Err(already(format!("the hub {}", identity.name))),
+            NodeRole::Hub => Err(gone(already(format!("the hub {}", identity.name)))),
             NodeRole::Edge(upstream) => {
-                let unfinished = store.local(KIND, FIRST_COPY).await?.is_some();
+                let unfinished = is_unfinished(store).await.map_err(gone)?;
                 if unfinished && upstream.url == join.hub.trim().trim_end_matches('/') {
                     return Ok(identity);
                 }
                 let failure = already(format!("an edge of {} at {}", upstream.name, upstream.url));
-                Err(Failure::new(format!("{}, or run it with `outpost serve`", failure.line)))
+                Err(gone(Failure::new(format!("{}, or run it with `outpost serve`", failure.line))))
             }
         },
         None => {
-            mark(store, Some(json!(join.hub))).await?;
+            mark(store, Some(json!(join.hub))).await.map_err(gone)?;
             let name = join.name.clone().unwrap_or_else(machine_name);
             sync::enrol(store, &SystemWorld, &join.hub, &join.token, &name)
                 .await
-                .map_err(|err| Failure::new(err.to_string()))
+                .map_err(|err| (Failure::new(err.to_string()), matches!(err, EnrolError::Unanswered { .. })))
         }
     }
+}
+
+/// Whether a join was begun in this store and did not come to its end.
+pub(super) async fn is_unfinished(store: &dyn Store) -> Result<bool> {
+    Ok(store.local(KIND, FIRST_COPY).await?.is_some())
 }
 
 async fn mark(store: &dyn Store, value: Option<Value>) -> Result<()> {

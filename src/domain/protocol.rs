@@ -169,6 +169,9 @@ pub struct Enrol {
     /// What people shall call this node; the invitation's name stands if there is one.
     #[serde(default)]
     pub name: String,
+    /// 128 bits that the new edge chose, base64url without padding: the secret of its credential. Who asks again with
+    /// the same token and the same secret gets the same answer, should the first have been lost.
+    pub secret: String,
 }
 
 /// The edge is a node of the hub now.

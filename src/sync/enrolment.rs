@@ -2,6 +2,7 @@
 //!
 //! The hub keeps hashes of both, in its own database; neither travels again.
 
+use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -39,7 +40,7 @@ struct Invitation {
     scope: Scope,
     expires_at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    used_by: Option<String>,
+    used_by: Option<NodeId>,
 }
 
 fn fingerprint(secret: &str) -> String {
@@ -56,7 +57,7 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, StoreError> {
 
 /// Makes a token for one node to join with. `secret` is 128 bits nobody can foresee.
 pub async fn invite(store: &dyn Store, name: &str, scope: Scope, now: i64, secret: u128) -> Result<String, StoreError> {
-    let token = format!("opj_{}", data_encoding::BASE64URL_NOPAD.encode(&secret.to_be_bytes()));
+    let token = format!("opj_{}", BASE64URL_NOPAD.encode(&secret.to_be_bytes()));
     let invitation = Invitation {
         name: name.trim().chars().take(MAX_NAME).collect(),
         scope,
@@ -68,22 +69,37 @@ pub async fn invite(store: &dyn Store, name: &str, scope: Scope, now: i64, secre
     Ok(token)
 }
 
-/// The hub's side: trades a token for a credential, once.
+/// The hub's side: trades a token for a credential, once. Asked again by the same node it gives the same answer.
 pub(super) async fn admit(
     store: &dyn Store,
     hub: &Identity,
     enrol: &Enrol,
     now: i64,
     node: NodeId,
-    secret: u128,
 ) -> Result<Enrolled, HubError> {
     let key = fingerprint(enrol.token.trim());
     let unknown = || HubError::Token("this token is not one of this hub; ask for another".into());
     let used = |by: &str| HubError::Token(format!("this token was already used by {by}; ask for another"));
+    let secret = enrol.secret.as_str();
+    if !BASE64URL_NOPAD.decode(secret.as_bytes()).is_ok_and(|bytes| (16..=64).contains(&bytes.len())) {
+        return Err(HubError::Token("the node's own secret is none: 128 bits, base64url".into()));
+    }
     let standing = store.local(INVITATION, &key).await?.ok_or_else(unknown)?;
     let mut invitation: Invitation = read(standing.clone())?;
-    if let Some(by) = &invitation.used_by {
-        return Err(used(by));
+    let enrolled = |record: &NodeRecord| Enrolled {
+        node: record.id,
+        name: record.name.clone(),
+        credential: credential(record.id, secret),
+        hub: hub.node,
+        hub_name: hub.name.clone(),
+        epoch: hub.epoch,
+        scope: record.scope.clone(),
+    };
+    if let Some(by) = invitation.used_by {
+        let record = store.local(NODE, &by.to_string()).await?.ok_or_else(unknown)?;
+        let record: NodeRecord = read(record)?;
+        let is_the_same = record.revoked_at.is_none() && is_of(&record, &credential(by, secret))?;
+        return if is_the_same { Ok(enrolled(&record)) } else { Err(used(&record.name)) };
     }
     if invitation.expires_at <= now {
         return Err(HubError::Token("this token has expired; ask for another".into()));
@@ -94,30 +110,31 @@ pub(super) async fn admit(
         (true, false) => asked,
         (true, true) => format!("node {node}"),
     };
-    let credential = format!("opn_{node}.{}", data_encoding::BASE64URL_NOPAD.encode(&secret.to_be_bytes()));
     let record = NodeRecord {
         id: node,
-        name: name.clone(),
+        name,
         scope: invitation.scope.clone(),
         enrolled_at: now,
         revoked_at: None,
-        credential: fingerprint(&credential),
+        credential: fingerprint(&credential(node, secret)),
     };
-    invitation.used_by = Some(name.clone());
+    invitation.used_by = Some(node);
     let use_up = LocalChange { kind: INVITATION, key, value: value_of(&invitation), expect: Some(Some(standing)) };
     let let_in = LocalChange { kind: NODE, key: node.to_string(), value: value_of(&record), expect: Some(None) };
     match store.write(Request::Local(vec![use_up, let_in])).await? {
-        Outcome::Done => Ok(Enrolled {
-            node,
-            name,
-            credential,
-            hub: hub.node,
-            hub_name: hub.name.clone(),
-            epoch: hub.epoch,
-            scope: record.scope,
-        }),
+        Outcome::Done => Ok(enrolled(&record)),
         _ => Err(used("another node")),
     }
+}
+
+fn credential(node: NodeId, secret: &str) -> String {
+    format!("opn_{node}.{secret}")
+}
+
+/// Whether a credential is that of a node; takes the same time whatever it is.
+fn is_of(record: &NodeRecord, credential: &str) -> Result<bool, StoreError> {
+    let kept = blake3::Hash::from_hex(&record.credential).map_err(|err| StoreError::Damaged(err.to_string()))?;
+    Ok(kept == blake3::hash(credential.as_bytes()))
 }
 
 /// The node a credential belongs to.
@@ -126,8 +143,7 @@ pub(super) async fn authenticate(store: &dyn Store, credential: &str) -> Result<
     let id: NodeId = id.and_then(|(id, _)| id.parse().ok()).ok_or(HubError::Credential)?;
     let record = store.local(NODE, &id.to_string()).await?.ok_or(HubError::Credential)?;
     let record: NodeRecord = read(record)?;
-    let kept = blake3::Hash::from_hex(&record.credential).map_err(|err| StoreError::Damaged(err.to_string()))?;
-    if kept != blake3::hash(credential.as_bytes()) {
+    if !is_of(&record, credential)? {
         return Err(HubError::Credential);
     }
     if record.revoked_at.is_some() { Err(HubError::Revoked) } else { Ok(record) }
@@ -173,6 +189,9 @@ pub enum EnrolError {
     Refused { url: String, reason: String },
     #[error("the hub at {url} could not be asked: {reason}")]
     Unreachable { url: String, reason: String },
+    /// The hub may have let this node in; asked again by the same store, it says the same.
+    #[error("the hub at {url} did not answer: {reason}; run the same command again to go on")]
+    Unanswered { url: String, reason: String },
     #[error(transparent)]
     Node(#[from] NodeError),
     #[error(transparent)]
@@ -194,10 +213,14 @@ pub async fn enrol(
         }));
     }
     let url = http_transport::base(url).ok_or_else(|| EnrolError::Address(url.into()))?;
-    let enrol = Enrol { token: token.into(), name: name.into() };
-    let enrolled = http_transport::enrol(&url, &enrol).await.map_err(|failure| match failure {
-        Failure::Refused(reason) | Failure::Rejected(reason) => EnrolError::Refused { url: url.clone(), reason },
-        other => EnrolError::Unreachable { url: url.clone(), reason: other.to_string() },
+    let enrol = Enrol { token: token.into(), name: name.into(), secret: own_secret(store, world).await? };
+    let enrolled = http_transport::enrol(&url, &enrol).await.map_err(|(failure, sent)| {
+        let url = url.clone();
+        match failure {
+            Failure::Refused(reason) | Failure::Rejected(reason) => EnrolError::Refused { url, reason },
+            Failure::Unreachable(reason) if sent => EnrolError::Unanswered { url, reason },
+            other => EnrolError::Unreachable { url, reason: other.to_string() },
+        }
     })?;
     let identity = Identity {
         node: enrolled.node,
@@ -215,5 +238,19 @@ pub async fn enrol(
         Ok(identity)
     } else {
         Err(EnrolError::AlreadyPart("another hub since a moment ago".into()))
+    }
+}
+
+/// The secret of this node's credential: kept before it is sent, so that an enrolment can be asked for again.
+async fn own_secret(store: &dyn Store, world: &dyn World) -> Result<String, StoreError> {
+    const KIND: &str = "enrolment";
+    const KEY: &str = "secret";
+    loop {
+        if let Some(Value::String(secret)) = store.local(KIND, KEY).await? {
+            return Ok(secret);
+        }
+        let secret = BASE64URL_NOPAD.encode(&world.random().to_be_bytes());
+        let change = LocalChange { kind: KIND, key: KEY.into(), value: Some(secret.into()), expect: Some(None) };
+        store.write(Request::Local(vec![change])).await?;
     }
 }

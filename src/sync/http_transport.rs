@@ -91,8 +91,15 @@ fn silent() -> Failure {
 /// Sends a request and reads the whole answer. `sends` is how many bytes it carries.
 async fn exchange<A: DeserializeOwned>(request: RequestBuilder, sends: usize) -> Result<A, Failure> {
     let patience = SILENCE + Duration::from_secs((sends / SLOWEST) as u64);
-    let request = request.header(ACCEPT, wire::MEDIA_TYPE);
-    let response = timeout(patience, request.send()).await.map_err(|_| silent())?.map_err(|err| unreachable(&err))?;
+    let sent = timeout(patience, accepting(request).send()).await;
+    answer(sent.map_err(|_| silent())?.map_err(|err| unreachable(&err))?).await
+}
+
+fn accepting(request: RequestBuilder) -> RequestBuilder {
+    request.header(ACCEPT, wire::MEDIA_TYPE)
+}
+
+async fn answer<A: DeserializeOwned>(response: Response) -> Result<A, Failure> {
     let status = response.status();
     if status != StatusCode::OK {
         return Err(refusal(response).await);
@@ -138,9 +145,16 @@ fn post<T: Serialize>(client: &Client, base: &str, path: &str, message: &T) -> (
     (request, size)
 }
 
-pub(super) async fn enrol(base: &str, enrol: &Enrol) -> Result<Enrolled, Failure> {
-    let (request, size) = post(&client(base)?, base, "enrol", enrol);
-    exchange(request, size).await
+/// The failure comes with whether the request left.
+pub(super) async fn enrol(base: &str, enrol: &Enrol) -> Result<Enrolled, (Failure, bool)> {
+    let client = client(base).map_err(|failure| (failure, false))?;
+    let (request, _) = post(&client, base, "enrol", enrol);
+    let response = match timeout(SILENCE, accepting(request).send()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(err)) => return Err((unreachable(&err), !err.is_connect())),
+        Err(_) => return Err((silent(), true)),
+    };
+    answer(response).await.map_err(|failure| (failure, true))
 }
 
 impl HttpTransport {

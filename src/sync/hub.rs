@@ -168,7 +168,7 @@ impl Hub {
 
     pub async fn enrol(&self, enrol: &Enrol) -> Result<Enrolled> {
         let node = NodeId(self.world.random() as u64);
-        enrolment::admit(&*self.store, &self.identity, enrol, self.world.now(), node, self.world.random()).await
+        enrolment::admit(&*self.store, &self.identity, enrol, self.world.now(), node).await
     }
 
     pub async fn hello(&self, node: &NodeRecord, hello: &Hello) -> Result<Welcome> {

@@ -1,6 +1,9 @@
 //! Edges: let in, in step, on their own, withdrawn.
 
+use std::io::{self, Read};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -130,6 +133,55 @@ fn joins_that_cannot_be_are_told_and_leave_nothing() {
     assert!(run(&other, &["join", &node.url, "--token", &fresh]).failed().contains("already the hub"));
     // and the token is still good
     run(&second, &["join", &node.url, "--token", &fresh]).good();
+}
+
+/// A way to a node at `url` on which the first answer is lost.
+fn first_answer_lost(url: &str) -> String {
+    let target = url.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let here = format!("http://{}", listener.local_addr().expect("it listens"));
+    thread::spawn(move || {
+        for (number, client) in listener.incoming().enumerate() {
+            let (client, target) = (client.expect("a connection"), target.clone());
+            thread::spawn(move || {
+                let node = TcpStream::connect(target).expect("the node is there");
+                let (mut up, mut down) = (client.try_clone().expect("a socket"), node.try_clone().expect("a socket"));
+                let (mut from, mut to) = (node, client);
+                let upward = thread::spawn(move || io::copy(&mut up, &mut down));
+                if number == 0 {
+                    from.read_exact(&mut [0]).expect("the node answers");
+                    to.shutdown(Shutdown::Both).expect("it is open");
+                } else {
+                    // either side may go first
+                    let _ = io::copy(&mut from, &mut to);
+                }
+                from.shutdown(Shutdown::Both).ok();
+                upward.join().expect("it copies").ok();
+            });
+        }
+    });
+    here
+}
+
+#[test]
+fn a_join_whose_answer_was_lost_goes_on_with_the_same_command() {
+    let place = Place::new();
+    let (data, _) = hub(&place);
+    let node = Running::serve(&data);
+    let url = first_answer_lost(&node.url);
+    let (edge, token) = (place.at("edge"), invite(&data, &["--name", "Platform 7"]));
+    let join = ["join", &url, "--token", &token];
+    let lost = run(&edge, &join);
+    assert!(lost.failed().contains("run the same command again"), "{}", lost.err);
+    // it is no hub by accident meanwhile
+    for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["sync", "status"]] {
+        assert!(run(&edge, command).failed().contains("not finished"));
+    }
+    run(&edge, &join).good();
+    assert_eq!(run(&data, &["node", "list", "--json"]).json().as_array().map(Vec::len), Some(1));
+    // the same token from elsewhere is a used one
+    let other = run(&place.at("other"), &["join", &node.url, "--token", &token]);
+    assert!(other.failed().contains("already used by Platform 7"), "{}", other.err);
 }
 
 #[test]

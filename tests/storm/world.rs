@@ -316,7 +316,9 @@ impl Storm {
                 _ => serde_json::json!("all"),
             };
             let token = now(hub.invite("edge", scope.clone())).expect("an invitation is made");
-            let enrolled = now(hub.enrol(&Enrol { token, name: String::new() })).expect("the edge is let in");
+            let enrolled =
+                now(hub.enrol(&Enrol { token, name: String::new(), secret: "PDaJ5Gd2Tmyl7nVqD0J4jw".into() }))
+                    .expect("the edge is let in");
             let store: Arc<dyn Store> = Arc::new(Model::new(Arc::new(Fixed)));
             let offset = now(Offset::load(&*store)).expect("the model store works");
             let identity = Identity {

@@ -94,6 +94,30 @@ async fn what_is_too_large_is_told_before_it_is_unpacked() {
     hub.stop().await;
 }
 
+const SECRET: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enrolment_whose_answer_was_lost_is_asked_for_again() {
+    let hub = HubNode::start(Kind::Sqlite).await;
+    let token = hub.invite(json!("all")).await;
+    let url = format!("{}/sync/v1/enrol", hub.url);
+    let ask = async |secret: &str| {
+        let body = serde_json::to_vec(&json!({"token": token, "name": "late", "secret": secret})).expect("plain data");
+        post(&url, "", "application/json", body).await
+    };
+    for secret in ["", "short", "AAAAAAAAAAAAAAAAAAAA", "not base64 at all, no", &"A".repeat(400)] {
+        is_problem(ask(secret).await, 403, "token", "secret is none").await;
+    }
+    let first = ask(SECRET).await.bytes().await.expect("an answer");
+    assert_eq!(ask(SECRET).await.bytes().await.expect("an answer"), first, "the same answer");
+    assert_eq!(hub.hub.list().await.expect("the store works").len(), 1, "and one node");
+    is_problem(ask("BBBBBBBBBBBBBBBBBBBBBA").await, 403, "token", "already used").await;
+    let node = hub.hub.list().await.expect("the store works")[0].id;
+    assert!(outpost::sync::revoke(&*hub.store, node, 1).await.expect("the store works"));
+    is_problem(ask(SECRET).await, 403, "token", "already used").await;
+    hub.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_works_once() {
     let hub = HubNode::start(Kind::Sqlite).await;
@@ -113,12 +137,13 @@ async fn a_token_works_once() {
     assert_eq!(nodes.len(), 1);
     assert!(nodes[0].last_contact.is_none() && !nodes[0].in_step);
     let url = format!("{}/sync/v1/enrol", hub.url);
-    let body = serde_json::to_vec(&json!({"token": token, "name": "late"})).expect("plain data");
+    let body = serde_json::to_vec(&json!({"token": token, "name": "late", "secret": SECRET})).expect("plain data");
     is_problem(post(&url, "", "application/json", body).await, 403, "token", "already used by platform 7").await;
-    let body = serde_json::to_vec(&json!({"token": "opj_guess"})).expect("plain data");
+    let body = serde_json::to_vec(&json!({"token": "opj_guess", "secret": SECRET})).expect("plain data");
     is_problem(post(&url, "", "application/json", body).await, 403, "token", "not one of this hub").await;
     let expired = outpost::sync::invite(&*hub.store, "x", outpost::domain::scope::Scope::All, 1, 77).await;
-    let body = serde_json::to_vec(&json!({"token": expired.expect("the store works")})).expect("plain data");
+    let body =
+        serde_json::to_vec(&json!({"token": expired.expect("the store works"), "secret": SECRET})).expect("plain data");
     is_problem(post(&url, "", "application/json", body).await, 403, "token", "expired").await;
     assert_eq!(hub.hub.list().await.expect("the store works").len(), 1);
     hub.stop().await;
