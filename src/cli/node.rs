@@ -1,6 +1,7 @@
 //! `outpost node`: the nodes below a hub.
 
 use clap::{Args, Subcommand};
+use outpost::domain;
 use outpost::node::KnownNode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,8 +41,8 @@ fn scope(text: &str) -> Result<Scope, String> {
     if text.trim() == "all" {
         return Ok(Scope(Value::String("all".into())));
     }
-    let value = serde_json::from_str(text)
-        .map_err(|err| format!("this is not JSON: {err}; an example is {{\"inspection\": [\"platform-7\"]}}"))?;
+    let value = domain::json::read(text)
+        .map_err(|fault| format!("{fault}; an example is {{\"inspection\": [\"platform-7\"]}}"))?;
     Ok(Scope(value))
 }
 
@@ -61,9 +62,15 @@ pub struct Revoke {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
-    Invite { name: String, scope: Value },
+    Invite {
+        name: String,
+        #[serde(deserialize_with = "domain::json::deserialize")]
+        scope: Value,
+    },
     List,
-    Revoke { id: String },
+    Revoke {
+        id: String,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]

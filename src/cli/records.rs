@@ -9,10 +9,10 @@ use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use outpost::domain::FieldError;
 use outpost::domain::ids::RecordId;
 use outpost::domain::people::Actor;
 use outpost::domain::save::MAX_RECORD_BYTES;
+use outpost::domain::{self, FieldError};
 use outpost::node::{ImportedRow, NodeError};
 use outpost::store::Query;
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,7 @@ pub struct Row {
     /// From 1.
     line: u64,
     id: RecordId,
+    #[serde(deserialize_with = "domain::json::deserialize")]
     data: Value,
 }
 
@@ -419,7 +420,9 @@ impl Batches<'_> {
 
 /// The id and the data of a line: a line of an export, or data alone.
 fn row(text: &[u8], type_name: &str) -> Result<(Option<RecordId>, Value), FieldError> {
-    let value: Value = serde_json::from_slice(text).map_err(|err| FieldError::new("", "json", not_json(&err)))?;
+    let value: Value = domain::json::read_bytes(text)
+        // its own count of lines is always 1 here
+        .map_err(|fault| FieldError::new("", "json", format!("{} at column {}", fault.what, fault.column)))?;
     let Value::Object(mut members) = value else {
         return Err(FieldError::new("", "type", "A record is a JSON object, on one line"));
     };
@@ -437,13 +440,6 @@ fn row(text: &[u8], type_name: &str) -> Result<(Option<RecordId>, Value), FieldE
     let id = members["id"].as_str().unwrap_or_default();
     let id = Uuid::parse_str(id).map_err(|_| FieldError::new("", "id", format!("The id “{id}” is no UUID")))?;
     Ok((Some(id), members.swap_remove("data").unwrap_or_default()))
-}
-
-/// What the parser says, without its own count of lines, which is always 1 here.
-fn not_json(err: &serde_json::Error) -> String {
-    let said = err.to_string();
-    let what = said.split(" at line ").next().unwrap_or_default();
-    format!("This line is not JSON: {what} at column {}", err.column())
 }
 
 /// The id of a row that has none: in the order of the lines, and the same whenever this file is imported.

@@ -1,6 +1,6 @@
-//! Canonical JSON: what equality, hashes and digests mean.
+//! Canonical JSON: what equality, hashes and digests mean. And [`read`]: how JSON from outside comes in.
 //!
-//! Ours, not RFC 8785, which forces numbers through doubles: keys sorted by code point, no white space, strings
+//! Canonical JSON is ours, not RFC 8785, which forces numbers through doubles: keys sorted by code point, no white space, strings
 //! minimally escaped, numbers as exact decimals in one normal form (`1.0`, `1` and `10e-1` are one value, 2⁶⁰+1 is
 //! another than 2⁶⁰). It is for comparing; what is stored and shown is what was typed.
 
@@ -8,6 +8,10 @@ use std::cmp::Ordering;
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
+
+pub use read::{NotJson, deserialize, is_reserved, nesting, read, read_bytes, reserved_member};
+
+mod read;
 
 /// The canonical text of a value; equal values have equal texts and the reverse.
 pub fn canonical(value: &Value) -> String {

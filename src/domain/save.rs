@@ -13,6 +13,8 @@ pub const MAX_RECORDS: usize = 1_000;
 pub const MAX_SAVE_BYTES: usize = 4 << 20;
 /// At most this many bytes of JSON in one record, told at save.
 pub const MAX_RECORD_BYTES: usize = 1 << 20;
+/// How deep a record may be nested: what is written must be readable again, and JSON is read 128 levels deep at most.
+pub const MAX_NESTING: usize = 120;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Save {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ids::{Partition, TypeName};
+use super::json;
 use super::record::JsonText;
 
 /// `"all"`, or per type `true` or the values of the field that the type declares with `x-scope`. Types and people belong
@@ -135,7 +136,7 @@ impl std::str::FromStr for Scope {
         if text.trim() == "all" {
             return Ok(Scope::All);
         }
-        Scope::from_json(&serde_json::from_str(text).map_err(|_| ScopeError::Shape)?)
+        Scope::from_json(&json::read(text).map_err(|_| ScopeError::Shape)?)
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, broadcast};
 use super::people::Person;
 use super::{NodeError, Result};
 use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
+use crate::domain::json;
 use crate::domain::schema::Schema;
 use crate::store::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Notice, Outcome, Page, PartitionState, Query, Request, Sort,
@@ -53,7 +54,7 @@ impl Revision {
     pub fn schema(&self) -> Option<Arc<Schema>> {
         self.schema
             .get_or_init(|| {
-                let value = serde_json::from_str(&self.text).ok()?;
+                let value = json::read(&self.text).ok()?;
                 Schema::compile(&value).ok().map(Arc::new)
             })
             .clone()

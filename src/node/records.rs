@@ -10,11 +10,11 @@ use crate::domain::FieldError;
 use crate::domain::diff;
 use crate::domain::ids::{RecordId, RevisionId, TypeName};
 use crate::domain::json;
-use crate::domain::path::{ItemKey, Path};
+use crate::domain::path::{ItemKey, Path, escape};
 use crate::domain::people::{Actor, Operation, authorise};
 use crate::domain::record::hash::Hash;
 use crate::domain::record::{Act, Change, Document};
-use crate::domain::save::MAX_RECORD_BYTES;
+use crate::domain::save::{MAX_NESTING, MAX_RECORD_BYTES};
 use crate::domain::schema::Schema;
 use crate::store::{Expect, Held, HistoryLine, LocalRecord, Page, Query};
 
@@ -341,6 +341,16 @@ fn local(found: &Type, id: RecordId, expect: Expect, changes: Vec<Change>) -> Lo
 fn judge(schema: &Schema, data: &Value, before: &[FieldError]) -> Result<()> {
     if !data.is_object() {
         return Err(NodeError::Invalid(vec![FieldError::new("", "type", "A record is a JSON object")]));
+    }
+    if let Some((at, name)) = json::reserved_member(data) {
+        let message = format!("The name {name:?} is reserved; choose another");
+        return Err(NodeError::Invalid(vec![FieldError::new(at, "name", message)]));
+    }
+    if json::nesting(data) > MAX_NESTING {
+        let deep = data.as_object().and_then(|map| map.iter().find(|(_, value)| json::nesting(value) >= MAX_NESTING));
+        let at = deep.map_or(String::new(), |(name, _)| format!("/{}", escape(name)));
+        let message = format!("This is nested too deep; a record may be nested {MAX_NESTING} levels");
+        return Err(NodeError::Invalid(vec![FieldError::new(at, "limit", message)]));
     }
     let errors: Vec<FieldError> = schema
         .validate(data)

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::run::{Place, ended, hub, outpost, run, run_with, titles};
+use crate::run::{Place, Running, ended, hub, outpost, run, run_with, titles};
 
 #[test]
 fn what_was_exported_comes_in_elsewhere_as_it_is() {
@@ -73,6 +73,43 @@ fn bad_rows_are_told_cell_by_cell_and_nothing_is_written() {
     assert!(ended.err.contains("line 2: /hours: "), "{}", ended.err);
     assert!(ended.err.contains("line 7: ") && ended.err.contains("line 6"), "{}", ended.err);
     assert!(titles(&data).is_empty());
+}
+
+#[test]
+fn json_that_would_be_read_back_as_something_else_is_refused_in_files_and_on_the_socket() {
+    use std::io::{BufRead, BufReader, Write};
+    let place = Place::new();
+    let (data, _) = hub(&place);
+    let bad = [
+        r#"{"$serde_json::private::Number":"12"}"#,
+        r#"{"title":"a","own":[{"$serde_json::private::RawValue":"{}"}]}"#,
+        r#"{"title":"a","title":"b"}"#,
+    ];
+    let file = place.file("bad.jsonl", &bad.join("\n")).to_string_lossy().into_owned();
+    let refused = run(&data, &["records", "import", "work-order", &file]);
+    for line in ["line 1: This JSON", "line 2: This JSON", "line 3: This JSON", "nothing was written"] {
+        assert!(refused.status == 1 && refused.err.contains(line), "{}", refused.err);
+    }
+    for (at, bad) in bad.iter().enumerate() {
+        let schema = place.file(&format!("type-{at}.json"), &format!(r#"{{"type":"object","default":{bad}}}"#));
+        let refused = run(&data, &["type", "import", &schema.to_string_lossy()]);
+        assert!(refused.status == 1 && refused.err.contains("cannot be taken"), "{}", refused.err);
+        assert_eq!(run(&data, &["node", "invite", "--scope", bad]).status, 2);
+    }
+    let node = Running::serve(&data);
+    let socket = std::os::unix::net::UnixStream::connect(data.join("outpost.sock")).expect("it listens");
+    let mut lines = BufReader::new(&socket).lines();
+    for bad in bad {
+        let id = "0197a1b2-0000-7000-8000-000000000001";
+        let rows = format!(r#"[{{"line":1,"id":"{id}","data":{bad}}}]"#);
+        let ask = format!(r#"{{"records":{{"import":{{"type_name":"work-order","rows":{rows}}}}}}}"#);
+        (&socket).write_all(format!("{ask}\n").as_bytes()).expect("it takes lines");
+        let answer = lines.next().expect("an answer").expect("a line");
+        assert!(answer.contains("reserved") || answer.contains("twice"), "{answer}");
+    }
+    node.stop();
+    assert!(titles(&data).is_empty());
+    assert_eq!(run(&data, &["type", "list", "--json"]).json().as_array().map(Vec::len), Some(1));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What was not made by our pages: it is told clearly and changes nothing.
 
-use outpost::domain::people::Role;
+use outpost::domain::people::{Actor, Role};
 use reqwest::Method;
 use serde_json::json;
 
@@ -46,6 +46,35 @@ async fn a_post_without_the_token_of_the_session_changes_nothing() {
     assert_eq!(site.data(&record).await, json!({"title": "Seal"}));
     browser.get(&record).await.expect(200).says("Seal");
     assert!(!browser.get("/").await.text.contains("data-theme"));
+}
+
+/// Names that the JSON reader takes for its own: what is stored under them would be read back as something else.
+#[actix_web::test]
+async fn json_that_would_be_read_back_as_something_else_is_refused_in_forms() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Admin).await;
+    let schema = r#"{"type":"object","properties":{"any":{}}}"#;
+    site.node.create_type(&Actor::Operator, "free", schema.as_bytes()).await.expect("a type");
+    let record = site.make("free", json!({"any": {"a": 1}})).await;
+    let edit = format!("{record}/edit");
+    for bad in [
+        r#"{"$serde_json::private::Number":"12"}"#,
+        r#"{"a":[{"$serde_json::private::RawValue":"["}]}"#,
+        r#"{"a":1,"a":2}"#,
+        &("[".repeat(130) + &"]".repeat(130)),
+        &("[".repeat(122) + &"]".repeat(122)),
+    ] {
+        for path in ["/records/free/new", &edit] {
+            let form = browser.open(path).await;
+            assert!(form.iter().any(|(name, _)| name == "/any"), "{form:?}");
+            let refused = browser.submit(path, &filled(&form, &[("/any", bad)])).await.expect(422);
+            assert!(refused.has("[name='/any'][aria-invalid=true]"), "{bad}: {}", refused.text);
+        }
+        let schema = format!(r#"{{"type":"object","default":{}}}"#, bad.replace("[[", "[[[[").replace("]]", "]]]]"));
+        browser.press("/types/new", &[("name", "bad"), ("schema", &schema), ("_do", "publish")]).await.expect(422);
+    }
+    assert_eq!(site.data(&record).await, json!({"any": {"a": 1}}));
+    assert!(site.node.known_type("bad").is_err());
 }
 
 fn uuid_of(record: &str) -> &str {

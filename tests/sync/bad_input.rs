@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use outpost::domain::ids::{Epoch, Incarnation, NodeId, SaveId};
+use outpost::domain::path::Path;
 use outpost::domain::protocol::{Failure, Hello, Pull, Push};
+use outpost::domain::record::{Act, Content};
 use outpost::domain::save::Save;
 use outpost::domain::stamp::Author;
 use outpost::node::Nodes;
@@ -74,6 +76,41 @@ async fn a_damaged_body_is_told_and_changes_nothing() {
     let good = post(&url, edge.credential(), MEDIA_TYPE, bytes).await;
     assert_eq!(good.status(), StatusCode::OK);
     assert!(hub.person.value(&record, "/title").await.is_some());
+    edge.stop().await;
+    hub.stop().await;
+}
+
+/// Names that the JSON reader takes for its own: what is kept under them would be read back as something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn json_that_would_be_read_back_as_something_else_is_refused_from_other_nodes() {
+    let hub = HubNode::start(Kind::Sqlite).await;
+    let edge = EdgeNode::join(&hub, Kind::Model, json!("all")).await;
+    edge.link.stop().await;
+    edge.person.create(note(), json!({"title": "x"})).await;
+    let saves = edge.store.outbox(1).await.expect("the store works");
+    let before = hub.store.partitions().await.expect("the store works");
+    let url = format!("{}/sync/v1/push", hub.url);
+    for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
+        let mut own = serde_json::Map::new();
+        own.insert(name.to_owned(), json!("12"));
+        let mut whole = saves.clone();
+        whole[0].records[0].changes[0].act = Act::Set(Content::json(json!({"own": own})));
+        let push = Push { since: 0, saves: whole };
+        for (kind, body) in
+            [(MEDIA_TYPE, wire::encode(&push)), ("application/json", serde_json::to_vec(&push).expect("plain data"))]
+        {
+            is_problem(post(&url, edge.credential(), kind, body).await, 400, "malformed", "reserved").await;
+        }
+        let mut place = saves.clone();
+        let mut named = place[0].records[0].changes[0].clone();
+        (named.path, named.act) = (Path::root().property(name), Act::Set(Content::json(json!("12"))));
+        place[0].records[0].changes.push(named);
+        let answer = post(&url, edge.credential(), MEDIA_TYPE, wire::encode(&Push { since: 0, saves: place })).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let verdicts: Value = answer.json().await.expect("verdicts");
+        assert!(verdicts.to_string().contains("reserved"), "{verdicts}");
+    }
+    assert_eq!(hub.store.partitions().await.expect("the store works"), before);
     edge.stop().await;
     hub.stop().await;
 }

@@ -296,7 +296,7 @@ impl<'a> Decoder<'a> {
             return Self::cleared(field, base);
         }
         if drawn == Drawn::Json {
-            return match serde_json::from_str::<Value>(&posted) {
+            return match json::read(&posted) {
                 Ok(value) => self.whole(field, place, value),
                 Err(fault) => {
                     self.fault(&place.name, "json", text::not_json(&fault));
@@ -559,7 +559,7 @@ impl<'a> Decoder<'a> {
                 if Way::Lines.is_untouched(&text::pretty(other), posted) {
                     return None;
                 }
-                match serde_json::from_str(posted) {
+                match json::read(posted) {
                     Ok(value) => Some(value),
                     Err(fault) => {
                         self.fault(&place.name, "json", text::not_json(&fault));

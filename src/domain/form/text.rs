@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde_json::{Number, Value};
 
 use super::layout::{Field, Kind, TextInput};
+use crate::domain::json::{self, NotJson};
 
 /// The control that a value is in fact drawn with; a value that does not fit the field's own control gets one that keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,13 +133,16 @@ pub(super) fn meant(field: &Field, text: &str, base: Option<&Value>, zone: &str)
                 .map(Value::String)
                 .ok_or_else(|| for_example(field, "a time", "16:00"))
         }
-        Kind::Json => serde_json::from_str(text).map_err(|fault| not_json(&fault)),
+        Kind::Json => json::read(text).map_err(|fault| not_json(&fault)),
         _ => Ok(Value::String(text.to_owned())),
     }
 }
 
-pub(super) fn not_json(fault: &serde_json::Error) -> String {
-    format!("This is not JSON: {fault}. Text stands in double quotes, for example \"open\".")
+pub(super) fn not_json(fault: &NotJson) -> String {
+    if fault.is_json {
+        return format!("{fault}.");
+    }
+    format!("{fault}. Text stands in double quotes, for example \"open\".")
 }
 
 fn as_number(field: &Field, integer: bool) -> String {

@@ -26,6 +26,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::domain::json;
+
 pub use apply::{Act, Applied, Change, Effect, EffectKind, LostValue};
 pub use cover::Cover;
 pub use document::{Document, Keys};
@@ -68,10 +70,10 @@ impl Serialize for JsonText {
 impl<'de> Deserialize<'de> for JsonText {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            Value::deserialize(deserializer).map(JsonText)
+            json::deserialize(deserializer).map(JsonText)
         } else {
             let text = String::deserialize(deserializer)?;
-            serde_json::from_str(&text).map(JsonText).map_err(serde::de::Error::custom)
+            json::read(&text).map(JsonText).map_err(serde::de::Error::custom)
         }
     }
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{Bin, Content, Cover, Order, Place, Removal, State, Write, Written};
 use crate::domain::clock::Hlc;
 use crate::domain::ids::RevisionId;
+use crate::domain::json;
 use crate::domain::path::{ItemKey, Path, Segment};
 use crate::domain::stamp::{Author, Stamp};
 
@@ -407,7 +408,13 @@ impl<'a> Reader<'a> {
     fn segment(&mut self) -> Result<Segment, Damaged> {
         Ok(match self.number()? {
             0 => Segment::Item(ItemKey(self.text()?.to_owned())),
-            at => Segment::Property(self.name(at - 1)?.to_owned()),
+            at => {
+                let name = self.name(at - 1)?;
+                if json::is_reserved(name) {
+                    return Err(Damaged("property"));
+                }
+                Segment::Property(name.to_owned())
+            }
         })
     }
 
@@ -428,11 +435,8 @@ impl<'a> Reader<'a> {
         }
         let flags = self.byte()?;
         let stamp = if flags & HAS_WRITE == 0 { None } else { Some(self.stamp()?) };
-        let value = if flags & HAS_VALUE == 0 {
-            None
-        } else {
-            Some(serde_json::from_str::<Value>(self.text()?).map_err(|_| Damaged("value"))?)
-        };
+        let value =
+            if flags & HAS_VALUE == 0 { None } else { Some(json::read(self.text()?).map_err(|_| Damaged("value"))?) };
         let mut place = Place::default();
         if let Some((stamp, arrival)) = stamp {
             let content = match (flags & CONTENT, &value) {

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::{document::Document, graph, limits, messages, patterns, pointer};
-use crate::domain::FieldError;
+use crate::domain::{FieldError, json};
 
 /// Reads a schema's JSON text, within our limits. The schema itself is not judged yet, see [`check`].
 pub fn parse(text: &[u8]) -> Result<Value, Vec<FieldError>> {
@@ -17,10 +17,7 @@ pub fn parse(text: &[u8]) -> Result<Value, Vec<FieldError>> {
     if nesting(text) > limits::SCHEMA_NESTING {
         return Err(vec![too_deep()]);
     }
-    serde_json::from_slice(text).map_err(|err| {
-        let message = format!("This is not JSON: {err}.");
-        vec![FieldError::new("", "json", message)]
-    })
+    json::read_bytes(text).map_err(|fault| vec![FieldError::new("", "json", format!("{fault}."))])
 }
 
 /// Judges the schema of a custom type. `Err` holds every fault with its pointer into the schema.

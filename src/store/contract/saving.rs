@@ -23,6 +23,7 @@ contract!(
     concurrent_savers_all_get_through,
     of_savers_who_expect_the_same_one_wins,
     what_is_nested_too_deep_is_told_and_changes_nothing,
+    a_name_that_could_not_be_read_back_is_told_and_changes_nothing,
     tallies_count_the_living_and_the_binned,
     notices_tell_what_was_committed,
     what_two_on_one_node_did_not_see_of_each_other_is_kept,
@@ -313,6 +314,24 @@ async fn what_is_nested_too_deep_is_told_and_changes_nothing(kind_of: Kind) {
     let change = Change { path, act: Act::Set(Content::json(deep)), replaces: Cover::nothing() };
     let saved = site.store.write(site.request(vec![part("note", id(1), Expect::Exists, vec![change])])).await;
     assert!(matches!(saved, Err(StoreError::Limit(_))), "{saved:?}");
+    assert_eq!(site.held("note", 1).await, Some(held));
+}
+
+async fn a_name_that_could_not_be_read_back_is_told_and_changes_nothing(kind_of: Kind) {
+    let site = kind_of.open().await;
+    let held = site.create("note", 1, json!({"a": 1})).await;
+    for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
+        let mut inside = serde_json::Map::new();
+        inside.insert(name.to_owned(), json!("12"));
+        for change in [
+            write(&held, &format!("/{name}"), json!("12")),
+            write(&held, &format!("/own/{name}/b"), json!("12")),
+            write(&held, "/own", json!([Value::Object(inside)])),
+        ] {
+            let saved = site.store.write(site.request(vec![part("note", id(1), Expect::Exists, vec![change.clone()])]));
+            assert!(matches!(saved.await, Err(StoreError::Limit(why)) if why.contains("reserved")));
+        }
+    }
     assert_eq!(site.held("note", 1).await, Some(held));
 }
 

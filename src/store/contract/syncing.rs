@@ -135,6 +135,7 @@ async fn a_save_that_cannot_be_kept_is_refused_and_holds_nobody_up(kind_of: Kind
         save
     };
     let deep = (0..130).fold(json!(1), |value, _| json!([value]));
+    let name = "$serde_json::private::Number";
     let bad = vec![
         with(&|save| save.records.clear()),
         with(&|save| save.records = vec![save.records[0].clone(); 1001]),
@@ -144,6 +145,12 @@ async fn a_save_that_cannot_be_kept_is_refused_and_holds_nobody_up(kind_of: Kind
         with(&|save| save.records[0].changes[0].act = Act::Set(Content::Absent)),
         with(&|save| save.records[0].changes[0].act = Act::Set(Content::json(json!({"a": deep})))),
         with(&|save| save.records[0].changes[0].act = Act::Set(Content::json(json!({"a": "x".repeat(3 << 20)})))),
+        with(&|save| save.records[0].changes[0].act = Act::Set(Content::json(json!({"a": [{name: "12"}]})))),
+        with(&|save| {
+            let path = Path::root().property(name);
+            let act = Act::Set(Content::json(json!("12")));
+            save.records[0].changes.push(Change { path, act, replaces: Cover::nothing() });
+        }),
     ];
     let count = bad.len();
     let saves = bad.into_iter().chain([good]).collect();
@@ -176,6 +183,15 @@ async fn a_row_that_cannot_be_understood_is_set_aside_and_the_cursor_passes(kind
     one.write(Request::Join { page, now: 1 }).await;
     assert_eq!(one.held("note", 2).await, None);
     assert_eq!(one.store.locals("set-aside").await.expect("works").len(), 1);
+    // nor is one with a name that could not be read back
+    let real = hub.store.changes(&notes(), 0, 0, 10_000).await.expect("works");
+    let mut names = real.dictionary.names().to_vec();
+    *names.iter_mut().find(|name| *name == "a").expect("the field was written twice") =
+        "$serde_json::private::RawValue".into();
+    let dictionary = Dictionary::of(real.dictionary.authors().to_vec(), names);
+    let page = PulledPage { partition: notes(), rows: real.rows, moved: Vec::new(), cursor, dictionary };
+    one.write(Request::Join { page, now: 1 }).await;
+    assert_eq!(one.held("note", 2).await, None);
     one.check().await;
 }
 

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::keep::{decided, is_item};
-use super::save::{MAX_NESTING, nesting};
 use super::{Draft, Halt, Key, Ledger, Line, Need, lost};
 use crate::domain::ids::{Partition, TypeName};
 use crate::domain::json as canonical;
 use crate::domain::path::Path;
 use crate::domain::record::pack::unpack;
 use crate::domain::record::{EffectKind, LostValue, State};
+use crate::domain::save::MAX_NESTING;
 use crate::domain::stamp::Stamp;
 use crate::store::{Flags, Held, Moved, PulledPage, Row};
 
@@ -75,7 +75,7 @@ impl Draft<'_> {
         let known = held.as_ref().filter(|held| !held.flags.has(Flags::PROVISIONAL));
         let mut state = known.map_or_else(State::default, |held| held.state.clone());
         let (changed, written) = (state.join(incoming, self.seq + 1), state.written);
-        if nesting(&state.document().value) > MAX_NESTING {
+        if canonical::nesting(&state.document().value) > MAX_NESTING {
             return self.set_aside(row, page, "it is nested too deep");
         }
         self.clock.observe(now, latest.time);

@@ -3,19 +3,17 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use serde_json::Value;
-
 use super::apply::Part;
 use super::retime::{Unchecked, Under};
 use super::{Draft, Halt, Key, Outgoing};
 use crate::domain::clock::Hlc;
+use crate::domain::json;
+use crate::domain::path::Segment;
 use crate::domain::record::{Act, Change, Content, Cover, State};
-use crate::domain::save::{MAX_RECORD_BYTES, MAX_RECORDS, MAX_SAVE_BYTES, Save, SavedRecord};
+use crate::domain::save::{MAX_NESTING, MAX_RECORD_BYTES, MAX_RECORDS, MAX_SAVE_BYTES, Save, SavedRecord};
 use crate::domain::stamp::Stamp;
 use crate::store::{Expect, Held, LocalSave, Outcome, StoreError, Verdict};
 
-/// How deep a document may be nested: what is written must be readable again, and JSON is read 128 levels deep at most.
-pub(super) const MAX_NESTING: usize = 120;
 /// Times beyond the year 4199 are no times: a write could not be stamped above them.
 const LAST_TIME: i64 = 1 << 46;
 
@@ -40,7 +38,7 @@ impl Draft<'_> {
         let mut records = Vec::new();
         let mut under = Vec::new();
         for record in changed {
-            check_nesting(&record.changes).map_err(|why| Halt::Fault(StoreError::Limit(why)))?;
+            check_readable(&record.changes).map_err(|why| Halt::Fault(StoreError::Limit(why)))?;
             let key = (record.type_name.clone(), record.id);
             let changes = self.as_known_now(&key, &record.changes)?;
             let above = changes.iter().map(|change| self.above(&key, change));
@@ -208,7 +206,7 @@ fn check(save: &Save) -> Result<(), String> {
         if times.any(|time| time.0 < 0 || time.millis() >= LAST_TIME) || record.time == Hlc::ZERO {
             return Err("a time in it is no time".into());
         }
-        check_nesting(&record.changes)?;
+        check_readable(&record.changes)?;
         let whole = |change: &Change| match &change.act {
             Act::Set(Content::Json(text)) => text.0.is_object(),
             Act::Set(_) | Act::Rank(_) | Act::Remove => false,
@@ -224,10 +222,11 @@ fn check(save: &Save) -> Result<(), String> {
     Ok(())
 }
 
-fn check_nesting(changes: &[Change]) -> Result<(), String> {
+/// What is written must be readable again.
+fn check_readable(changes: &[Change]) -> Result<(), String> {
     let depth = |change: &Change| {
         let value = match &change.act {
-            Act::Set(Content::Json(text)) => nesting(&text.0),
+            Act::Set(Content::Json(text)) => json::nesting(&text.0),
             _ => 0,
         };
         let seen = change.replaces.inside.keys().map(|path| path.0.len()).max().unwrap_or_default();
@@ -236,15 +235,20 @@ fn check_nesting(changes: &[Change]) -> Result<(), String> {
     if changes.iter().any(|change| depth(change) > MAX_NESTING) {
         return Err(format!("a value is nested deeper than {MAX_NESTING} levels"));
     }
-    Ok(())
-}
-
-pub(super) fn nesting(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or_default(),
-        Value::Object(map) => 1 + map.values().map(nesting).max().unwrap_or_default(),
-        _ => 0,
+    for change in changes {
+        let named = change.path.0.iter().find_map(|segment| match segment {
+            Segment::Property(name) if json::is_reserved(name) => Some(name.as_str()),
+            _ => None,
+        });
+        let held = || match &change.act {
+            Act::Set(Content::Json(text)) => json::reserved_member(&text.0).map(|(_, name)| name),
+            _ => None,
+        };
+        if let Some(name) = named.or_else(held) {
+            return Err(format!("the name {name:?} in it is reserved"));
+        }
     }
+    Ok(())
 }
 
 /// How many bytes of JSON something is, without making them.

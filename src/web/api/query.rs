@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Problem;
-use super::body::parse_str;
 use crate::domain::ids::TypeName;
+use crate::domain::json as reader;
 use crate::domain::path::Path;
 use crate::store::{Filter, Operator, Query, Sort, SortKey};
 
@@ -95,7 +95,7 @@ pub fn filter(text: &str) -> Result<Filter, String> {
         ));
     };
     let path = path(&text[..at])?;
-    let value = match parse_str(value) {
+    let value = match reader::read(value) {
         // text starts with text, whatever its beginning looks like
         Ok(json) if operator == Operator::Starts && !json.is_string() => json!(value),
         Ok(json) => json,

@@ -6,9 +6,9 @@ use actix_web::web::Path;
 
 use super::read::Names;
 use super::sign::message;
-use crate::domain::FieldError;
 use crate::domain::people::Operation;
 use crate::domain::schema::{self, Field, Schema};
+use crate::domain::{FieldError, json};
 use crate::node::{CheckReport, NodeError, Type};
 use crate::views::frame::Here;
 use crate::views::part::Toast;
@@ -197,9 +197,9 @@ fn sentences(changes: &[schema::Change]) -> Vec<String> {
 }
 
 fn faults(errors: &[FieldError], text: &str) -> Vec<SchemaFault> {
-    let place = match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+    let place = match json::read(text) {
         Ok(_) => String::new(),
-        Err(err) => format!("Line {}, column {}", err.line(), err.column()),
+        Err(fault) => format!("Line {}, column {}", fault.line, fault.column),
     };
     let fault = |error: &FieldError| SchemaFault {
         pointer: error.pointer.clone(),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::read::{Names, Reading, address, so_many};
 use super::travel::Travel;
+use crate::domain::json;
 use crate::domain::people::Role;
 use crate::domain::schema::{Field, Kind, Schema};
 use crate::store::{Filter, Flags, Held, Operator, Query, Sort, SortKey};
@@ -201,7 +202,7 @@ fn condition(reading: &Reading, [field, operator, value]: &[String; 3]) -> Resul
 
 /// A text as the value of a filter: bare, unless it would be read as other JSON.
 fn as_text(text: &str) -> String {
-    match serde_json::from_str::<Value>(text) {
+    match json::read(text) {
         Ok(_) => Value::from(text).to_string(),
         Err(_) => text.to_owned(),
     }

@@ -102,7 +102,7 @@ pub async fn invite(sent: Sent) -> WebResult {
     let typed = async || Ok::<_, WebError>(NodesPage { name: name.into(), scope: scope.into(), ..page(&sent).await? });
     let wanted = match scope {
         "" | "all" | "\"all\"" => json!("all"),
-        text => match serde_json::from_str(text) {
+        text => match crate::domain::json::read(text) {
             Ok(scope) => scope,
             Err(err) => {
                 let error =
