@@ -146,6 +146,7 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
     };
     match ask {
         Ask::Check { type_name, rows } => {
+            node.type_name(&type_name).map_err(|err| named(err, &type_name))?;
             let mut refused = Vec::new();
             for row in rows {
                 match node.check_row(&Actor::Operator, &type_name, &row.data) {
@@ -281,6 +282,9 @@ struct Report {
 /// Judges all rows, then writes them if none is refused.
 async fn carry(host: &mut Host, input: &mut Input, import: &Import) -> Result<Report> {
     let type_name = &import.type_name;
+    // a type that is not here is told before anything is read, and for a file without rows, too
+    let nothing = Ask::Check { type_name: type_name.clone(), rows: Vec::new() };
+    host.ask::<Vec<Refused>>(host::Ask::Records(nothing)).await?;
     let mut report = Report { rows: 0, imported: Imported::default() };
     let mut seen: HashMap<RecordId, u64> = HashMap::new();
     let mut whole = blake3::Hasher::new();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use outpost::node::{Link as _, LinkState, NodeRole};
+use outpost::node::{Link as _, LinkState, NodeRole, settled};
 use outpost::sync::{Link, Switch};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -83,12 +83,12 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
         Ask::Pause => {
             let link = link(on, &always_up).await?;
             link.pause();
-            settled(link, |state| state == LinkState::Paused).await;
+            settled(link, true).await;
         }
         Ask::Resume => {
             let link = link(on, &always_up).await?;
             link.resume();
-            settled(link, |state| state != LinkState::Paused).await;
+            settled(link, false).await;
         }
     }
     answer(status(on).await?)
@@ -98,14 +98,6 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
 async fn link<'a>(on: &'a Served, switch: &Switch) -> Result<&'a Link> {
     let link = on.start_link(switch).await?;
     link.map(|link| &**link).ok_or_else(|| Failure::new("this node is the hub; it has no link of its own: ask an edge"))
-}
-
-/// Waits a moment until the link did what it was told.
-async fn settled(link: &Link, is_done: impl Fn(LinkState) -> bool) {
-    let mut status = link.watch();
-    let done = status.wait_for(|status| is_done(status.state));
-    // if it takes longer, the state that is shown says so
-    let _ = tokio::time::timeout(Duration::from_secs(2), done).await;
 }
 
 async fn status(on: &Served) -> Result<Shown> {

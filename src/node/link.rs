@@ -1,5 +1,7 @@
 //! What a node tells of its links, and what people ask of them. Carrying is the work of `sync`; this is its face.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
@@ -39,6 +41,13 @@ pub trait Link: Send + Sync {
     fn sync_now(&self);
     fn pause(&self);
     fn resume(&self);
+}
+
+/// Waits a moment until a link that was paused or resumed is so. If it takes longer, its state says so.
+pub async fn settled(link: &dyn Link, is_paused: bool) {
+    let mut status = link.watch();
+    let done = status.wait_for(|status| (status.state == LinkState::Paused) == is_paused);
+    let _ = tokio::time::timeout(Duration::from_secs(2), done).await;
 }
 
 /// A node that was let in by this hub.

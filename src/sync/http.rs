@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ContentEncoding, HeaderValue};
 use actix_web::web::{self, Bytes, Data, Payload, Query};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, Resource};
 use futures_util::stream;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,11 +15,15 @@ use super::hub::{Hub, HubError};
 use super::listener::Listener;
 use super::sse;
 use super::wire::{self, Malformed};
-use crate::domain::protocol::{Enrol, Hello, Hints, Pull, Push};
+use crate::domain::protocol::{Enrol, Hello, Hints, Problem, Pull, Push};
 
 /// A body as it comes, and what may become of it when it is unpacked.
 const MAX_BODY: usize = 8 << 20;
 const MAX_UNPACKED: usize = 32 << 20;
+/// How long a message may take to come in.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long it may take once the hub is about to stop.
+const PATIENCE_AT_END: Duration = Duration::from_secs(2);
 const COMMENT_EVERY: Duration = Duration::from_secs(20);
 const MAX_POLL_MILLIS: u64 = 30_000;
 
@@ -26,12 +31,35 @@ const MAX_POLL_MILLIS: u64 = 30_000;
 pub fn configure(cfg: &mut web::ServiceConfig) {
     cfg.service(
         web::scope("/sync/v1")
-            .route("/enrol", web::post().to(enrol))
-            .route("/hello", web::post().to(hello))
-            .route("/push", web::post().to(push))
-            .route("/pull", web::get().to(pull))
-            .route("/live", web::get().to(live)),
+            .service(at("/enrol", "POST").route(web::post().to(enrol)))
+            .service(at("/hello", "POST").route(web::post().to(hello)))
+            .service(at("/push", "POST").route(web::post().to(push)))
+            .service(at("/pull", "GET").route(web::get().to(pull)))
+            .service(at("/live", "GET").route(web::get().to(live)))
+            .default_service(web::to(async || {
+                let detail = "version 1 of the protocol has no such address";
+                plain(StatusCode::NOT_FOUND, detail, None)
+            })),
     );
+}
+
+/// An address that says what can be asked of it.
+fn at(path: &str, allowed: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move || async move {
+        plain(StatusCode::METHOD_NOT_ALLOWED, &format!("only {allowed} can be asked of this address"), Some(allowed))
+    }))
+}
+
+/// A problem that no program reacts to.
+fn plain(status: StatusCode, detail: &str, allowed: Option<&'static str>) -> HttpResponse {
+    let title = status.canonical_reason().unwrap_or_default().to_lowercase();
+    let problem = Problem { kind: "about:blank".into(), title, status: status.as_u16(), detail: detail.into() };
+    let mut response = HttpResponse::build(status);
+    if let Some(allowed) = allowed {
+        response.insert_header((header::ALLOW, allowed));
+    }
+    let body = serde_json::to_string(&problem).expect("a problem is plain data");
+    response.content_type("application/problem+json").body(body)
 }
 
 type HubData = Option<Data<Hub>>;
@@ -136,7 +164,18 @@ fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, HubError> {
 async fn read<T: DeserializeOwned>(request: &HttpRequest, body: Payload) -> Result<T, HubError> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    let bytes = match body.to_bytes_limited(MAX_BODY).await {
+    let too_late = async {
+        let Some(hub) = request.app_data::<Data<Hub>>() else { return tokio::time::sleep(PATIENCE).await };
+        if tokio::time::timeout(PATIENCE, hub.closing()).await.is_ok() {
+            tokio::time::sleep(PATIENCE_AT_END).await;
+        }
+    };
+    let whole = tokio::select! {
+        biased;
+        whole = body.to_bytes_limited(MAX_BODY) => whole,
+        () = too_late => return Err(Malformed::Content("the rest of it did not come".into()).into()),
+    };
+    let bytes = match whole {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(err)) => return Err(Malformed::Content(err.to_string()).into()),
         Err(_) => return Err(Malformed::TooLarge(MAX_BODY).into()),
@@ -173,7 +212,7 @@ fn problem(err: &HubError) -> HttpResponse {
     if problem.status == 500 {
         tracing::error!("sync: {err}");
     }
-    let status = actix_web::http::StatusCode::from_u16(problem.status).expect("our problems have statuses of HTTP");
+    let status = StatusCode::from_u16(problem.status).expect("our problems have statuses of HTTP");
     let mut response = HttpResponse::build(status);
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     if let Some(seconds) = err.retry_after() {

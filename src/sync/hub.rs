@@ -157,6 +157,12 @@ impl Hub {
         Self::open(node.store().clone(), node.identity().clone(), world, permits).await
     }
 
+    /// Ready when the live streams are to end.
+    pub async fn closing(&self) {
+        // an error says that nobody is there to close it
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
     /// Ends all live streams, so that the server can stop.
     pub fn close(&self) {
         self.closing.send_replace(true);

@@ -4,7 +4,7 @@
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 
@@ -39,6 +39,8 @@ pub enum WebError {
     Malformed(String),
     #[error("a form is sent as application/x-www-form-urlencoded")]
     Media,
+    #[error("the form stopped coming")]
+    Silent,
     #[error("{0}")]
     TooLarge(String),
     /// Not any more.
@@ -64,6 +66,7 @@ impl ResponseError for WebError {
             Self::Nowhere | Self::Node(NodeError::NotFound(_)) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Malformed(_) | Self::Node(NodeError::Store(StoreError::Cursor)) => StatusCode::BAD_REQUEST,
+            Self::Silent => StatusCode::REQUEST_TIMEOUT,
             Self::Media => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) | Self::Node(NodeError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Gone(_) => StatusCode::GONE,
@@ -131,6 +134,7 @@ async fn answer(req: &HttpRequest, err: &WebError) -> HttpResponse {
         WebError::Method(allowed) => {
             answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
+        WebError::Silent => answer.head_mut().set_connection_type(ConnectionType::Close),
         WebError::Node(NodeError::Wait(seconds)) => {
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
         }
@@ -216,6 +220,10 @@ fn page(req: &HttpRequest, frame: Frame, err: &WebError) -> ErrorPage {
             other(frame, "This address does not take that", &text)
         }
         WebError::Malformed(why) => other(frame, "This was not understood", &format!("{why} Nothing was changed.")),
+        WebError::Silent => {
+            let text = "The rest of the form did not come. Nothing was changed. Send it again.";
+            other(frame, "This did not arrive whole", text)
+        }
         WebError::Media => {
             let text = "A form is sent as application/x-www-form-urlencoded. Nothing was changed.";
             other(frame, "This was not understood", text)

@@ -10,12 +10,14 @@ mod error;
 mod frame;
 mod htmx;
 mod pages;
+mod pieces;
 mod routes;
 mod run;
 mod security;
 mod sent;
 mod serve;
 pub mod session;
+mod urlencoded;
 
 use std::sync::Arc;
 

@@ -196,6 +196,56 @@ async fn bad_bodies_are_refused_by_the_table() {
 }
 
 #[actix_web::test]
+async fn a_packed_body_is_refused_and_not_read_as_it_is() {
+    let (hub, _) = hub().await;
+    let before = everything(&hub).await;
+    for encoding in ["gzip", "br", "zstd", "gzip, identity", "nonsense"] {
+        let request = hub.request(Method::POST, "/types/work-order/records").header("content-encoding", encoding);
+        let problem = hub.send(request.json(&json!({ "data": { "title": "x" } }))).await.problem(415);
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("Content-Encoding")), "{problem}");
+    }
+    assert_eq!(everything(&hub).await, before);
+    let plain = hub.request(Method::POST, "/types/work-order/records").header("content-encoding", "identity");
+    hub.send(plain.json(&json!({ "data": { "title": "x" } }))).await.expect(201);
+}
+
+#[actix_web::test]
+async fn an_id_is_a_uuid_in_its_usual_form_whatever_its_letters() {
+    let (hub, _) = hub().await;
+    let records = "/types/work-order/records";
+    let id = "0197a1b2-00ab-7000-8000-0000000000cd";
+    let of = |id: &str| json!({ "id": id, "data": { "title": "x" } });
+    assert_eq!(hub.post(records, &of(&id.to_uppercase())).await.expect(201)["id"], id);
+    hub.post(records, &of(id)).await.expect(200);
+    assert_eq!(hub.get(&format!("{records}/{}", id.to_uppercase())).await.expect(200)["id"], id);
+    let before = everything(&hub).await;
+    let plain = id.replace('-', "");
+    for bad in ["", "x", &plain, &format!("{{{id}}}"), &format!("urn:uuid:{id}"), &format!("{id} "), &id[1..]] {
+        let problem = hub.post(records, &of(bad)).await.problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], "/id", "{bad}: {problem}");
+        hub.get(&format!("{records}/{}", bad.replace(' ', "%20"))).await;
+    }
+    hub.get(&format!("{records}/{plain}")).await.problem(404);
+    assert_eq!(everything(&hub).await, before);
+}
+
+#[actix_web::test]
+async fn of_many_who_make_one_id_at_once_one_does_and_the_others_are_told() {
+    let (hub, _) = hub().await;
+    let id = "0197a1b2-00ab-7000-8000-0000000000cd";
+    let make = |i: usize| {
+        let body = json!({ "id": id, "data": { "title": if i.is_multiple_of(2) { "one" } else { "other" } } });
+        let hub = &hub;
+        async move { hub.post("/types/work-order/records", &body).await }
+    };
+    let answers = futures_util::future::join_all((0..24).map(make)).await;
+    let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(201), count(200), count(409)), (1, 11, 12));
+    let history = hub.get(&format!("/types/work-order/records/{id}/history")).await.expect(200);
+    assert_eq!(history["items"].as_array().map(Vec::len), Some(1), "{history}");
+}
+
+#[actix_web::test]
 async fn what_is_not_there_is_not_found() {
     let (hub, record) = hub().await;
     let id = "01997f0e-6c5a-7b31-9a59-2f1f0a3c9d11";

@@ -122,8 +122,32 @@ async fn whoever_comes_with_an_id_of_another_life_is_told_to_begin_anew() {
     let next = reader.event().await;
     assert_eq!(next.data["id"], id_of(&record));
     assert!(next.id > event.id);
-    let wrong = hub.request(Method::GET, "/events").header("last-event-id", "yesterday");
-    hub.send(wrong).await.problem(400);
+    for wrong in ["yesterday", "-1", "1.5", "99999999999999999999999", "1,2"] {
+        let wrong = hub.request(Method::GET, "/events").header("last-event-id", wrong);
+        hub.send(wrong).await.problem(400);
+    }
+}
+
+#[actix_web::test]
+async fn those_who_never_read_what_they_are_told_hold_up_nobody() {
+    let hub = start_hub().await;
+    hub.sample("work-order").await;
+    let mut deaf = Vec::new();
+    for _ in 0..40 {
+        deaf.push(hub.request(Method::GET, "/events").send().await.expect("the hub answers"));
+    }
+    let mut reader = Reader::open(&hub, None).await;
+    let long = "x".repeat(100);
+    for _ in 0..20 {
+        let made = (0..50).map(|i| hub.make("work-order", json!({ "title": format!("{i} {long}") })));
+        futures_util::future::join_all(made).await;
+    }
+    let told = async {
+        for _ in 0..1_000 {
+            reader.event().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("who reads is told all of it");
 }
 
 #[actix_web::test]

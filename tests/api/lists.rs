@@ -118,10 +118,45 @@ async fn a_wrong_parameter_is_named() {
         ("deleted=maybe", "deleted: "),
         ("q=pump", "q: "),
         ("filters=/status:eq:open", "filters: "),
+        ("limit=-1", "limit: "),
+        ("limit=99999999999999999999", "limit: "),
+        ("limit=", "limit: "),
+        ("filter=/title:eq:%ff", "The query string"),
+        ("filter=/title:eq:%c3", "The query string"),
+        ("filter=/title:eq:%4", "The query string"),
+        ("filter=/title:eq:%ed%a0%80", "The query string"),
     ] {
         let problem = hub.get(&format!("/types/work-order/records?{query}")).await.problem(400);
         assert!(problem["detail"].as_str().expect("a detail").starts_with(named), "{query}: {problem}");
     }
-    let many = vec!["filter=/status:eq:open"; 33].join("&");
-    hub.get(&format!("/types/work-order/records?{many}")).await.problem(400);
+    for many in [33, 2_000] {
+        let many = vec!["filter=/status:eq:open"; many].join("&");
+        hub.get(&format!("/types/work-order/records?{many}")).await.problem(400);
+    }
+}
+
+#[actix_web::test]
+async fn the_cursor_of_another_list_is_refused() {
+    let hub = hub().await;
+    hub.sample("vitals").await;
+    let first = page(&hub, &[("sort", "/title"), ("limit", "1")]).await;
+    let cursor = first["next"].as_str().expect("there are more");
+    let list = "/types/work-order/records";
+    hub.get(&format!("{list}?sort=/title&limit=2&cursor={cursor}")).await.expect(200);
+    let cut = &cursor[..cursor.len() - 3];
+    for other in [
+        format!("{list}?cursor={cursor}"),
+        format!("{list}?sort=-/title&cursor={cursor}"),
+        format!("{list}?sort=/due&cursor={cursor}"),
+        format!("{list}?sort=/title&filter=/status:eq:open&cursor={cursor}"),
+        format!("{list}?sort=/title&deleted=true&cursor={cursor}"),
+        format!("/types/vitals/records?sort=/title&cursor={cursor}"),
+        format!("{list}?sort=/title&cursor={cut}"),
+        format!("{list}?sort=/title&cursor={cursor}A"),
+        format!("{list}?sort=/title&cursor=%00"),
+        format!("{list}?sort=/title&cursor={}", "A".repeat(5_000)),
+    ] {
+        let problem = hub.get(&other).await.problem(400);
+        assert!(problem["detail"].as_str().expect("a detail").starts_with("cursor: "), "{other}: {problem}");
+    }
 }

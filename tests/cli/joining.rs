@@ -74,10 +74,20 @@ fn a_paused_link_stays_paused_until_it_is_resumed() {
     assert_eq!(run(&edge, &["sync", "pause", "--json"]).json()["upstream"]["state"], "paused");
     let now = run(&edge, &["sync", "now"]);
     assert!(now.failed().contains("outpost sync resume"), "{}", now.err);
-    let _running = Running::serve(&edge);
+    let running = Running::serve(&edge);
     assert_eq!(run(&edge, &["sync", "status", "--json"]).json()["upstream"]["state"], "paused");
     run(&edge, &["sync", "resume"]).good();
     assert_eq!(run(&edge, &["sync", "now", "--json"]).json()["in_step"], true);
+    // by API the answer tells what came of it, too
+    let made = run(&edge, &["token", "create", "--name", "t", "--role", "staff", "--json"]).json();
+    let token = made["token"].as_str().expect("a token");
+    for _ in 0..5 {
+        let (status, state) = http(&running.url, "POST", "/api/v1/sync/pause", token, None);
+        assert_eq!((status, &state["upstream"]["state"]), (200, &"paused".into()), "{state}");
+        let (status, state) = http(&running.url, "POST", "/api/v1/sync/resume", token, None);
+        assert_eq!(status, 200);
+        assert_ne!(state["upstream"]["state"], "paused");
+    }
 }
 
 #[test]

@@ -127,11 +127,12 @@ fn what_cannot_be_imported_is_told() {
     let (data, _) = hub(&place);
     let csv = place.file("orders.csv", "title\none\n").to_string_lossy().into_owned();
     let long = format!("{{\"title\":\"{}\"}}", "x".repeat(5 << 20));
-    let cases: [(&[&str], &str, &str); 5] = [
+    let cases: [(&[&str], &str, &str); 6] = [
         (&["records", "import", "work-order", &csv], "", "JSON Lines"),
         (&["records", "export", "work-order", "--format", "xlsx"], "", "JSON Lines"),
         (&["records", "import", "work-order", "no-such-file.jsonl"], "", "cannot be read"),
         (&["records", "import", "nothing", "-"], "{\"title\":\"one\"}", "outpost type list"),
+        (&["records", "import", "nothing", "-"], "", "outpost type list"),
         (&["records", "import", "work-order", "-"], &long, "line 1 is longer"),
     ];
     for (args, input, word) in cases {

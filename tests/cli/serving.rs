@@ -138,6 +138,37 @@ fn a_stop_ends_live_streams_and_takes_no_long_time() {
 }
 
 #[test]
+fn whoever_stops_in_the_middle_of_a_body_does_not_hold_up_the_end() {
+    use std::io::Write;
+    let place = Place::new();
+    let (data, token) = hub(&place);
+    let mut node = Running::serve(&data);
+    let address = node.url.strip_prefix("http://").expect("a plain address").to_owned();
+    let mut stuck = Vec::new();
+    for (path, kind) in [
+        ("/api/v1/types/work-order/records", "application/json"),
+        ("/login", "application/x-www-form-urlencoded"),
+        ("/sync/v1/enrol", "application/json"),
+    ] {
+        let mut stream = std::net::TcpStream::connect(&address).expect("it listens");
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n");
+        write!(stream, "{head}content-type: {kind}\r\ncontent-length: 500\r\n\r\n{{").expect("it takes a part");
+        stuck.push(stream);
+    }
+    // it has been taken up, as this answer shows
+    assert_eq!(http(&node.url, "GET", "/healthz", "", None).0, 200);
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    node.signal("TERM");
+    assert!(node.wait().success());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let mut answer = String::new();
+    stuck[0].read_to_string(&mut answer).expect("it is answered");
+    assert!(answer.contains(" 408 ") && answer.contains("nothing was changed"), "{answer}");
+    assert!(titles(&data).is_empty());
+}
+
+#[test]
 fn a_directory_with_a_long_name_has_its_socket_too() {
     let place = Place::new();
     let data = place.at(&format!("{}/{}", "d".repeat(90), "e".repeat(90)));

@@ -12,7 +12,7 @@ use outpost::node::Nodes;
 use outpost::store::Model;
 use outpost::sync::wire::{self, MEDIA_TYPE};
 use outpost::sync::{EnrolError, HttpTransport, Switch, Transport};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::site::{EdgeNode, Fixed, HubNode, Kind, Real, note};
@@ -112,6 +112,27 @@ async fn json_that_would_be_read_back_as_something_else_is_refused_from_other_no
     }
     assert_eq!(hub.store.partitions().await.expect("the store works"), before);
     edge.stop().await;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_the_protocol_does_not_have_is_told() {
+    let hub = HubNode::start(Kind::Model).await;
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    for (method, path, status, words) in [
+        (Method::GET, "nothing", 404, "no such address"),
+        (Method::POST, "", 404, "no such address"),
+        (Method::GET, "push", 405, "only POST"),
+        (Method::DELETE, "hello", 405, "only POST"),
+        (Method::POST, "pull", 405, "only GET"),
+    ] {
+        let response = client.request(method, format!("{}/sync/v1/{path}", hub.url)).send().await.expect("an answer");
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        assert_eq!(response.headers().contains_key("allow"), status == 405);
+        let problem: Value = response.json().await.expect("a problem is JSON");
+        assert_eq!((&problem["type"], &problem["status"]), (&json!("about:blank"), &json!(status)));
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(words)), "{problem}");
+    }
     hub.stop().await;
 }
 

@@ -53,11 +53,11 @@ pub fn read(text: &str) -> Result<Value, NotJson> {
 pub fn read_bytes(bytes: &[u8]) -> Result<Value, NotJson> {
     let text = std::str::from_utf8(bytes).map_err(|err| {
         let before = &bytes[..err.valid_up_to()];
-        let line = before.split(|byte| *byte == b'\n');
+        let begin = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         NotJson {
             what: "This is not JSON: it is not UTF-8".to_owned(),
-            line: line.clone().count(),
-            column: line.last().map_or(0, <[u8]>::len) + 1,
+            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            column: before.len() - begin + 1,
             is_json: false,
         }
     })?;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Bytes, BytesMut, Payload};
-use actix_web::{HttpRequest, error::PayloadError};
-use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
 use super::Problem;
 use crate::domain::json;
+use crate::web::pieces::{Broken, Pieces};
 
 /// Bytes of a body. A record may have 1 MiB of JSON; white space and the envelope come on top.
 pub const LIMIT: usize = 5 << 20;
@@ -51,16 +51,22 @@ pub fn object(value: Value) -> Result<Map<String, Value>, Problem> {
 }
 
 /// Reads a body of any media type.
-pub async fn read(req: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
+pub async fn read(req: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    let encoding = req.headers().get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    if encoding.is_some_and(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {
+        let detail = "Send the body as it is, without a Content-Encoding.";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    let mut pieces = Pieces::of(req, payload);
     let length = req.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     let mut whole = Bytes::new();
     let mut parts = BytesMut::new();
     if length.is_none_or(|length| length <= LIMIT) {
         loop {
-            let Some(chunk) = payload.next().await else {
+            let Some(piece) = pieces.next().await else {
                 return Ok(if parts.is_empty() { whole } else { parts.freeze() });
             };
-            let chunk = chunk.map_err(broken)?;
+            let chunk = piece.map_err(broken)?;
             if whole.len() + parts.len() + chunk.len() > LIMIT {
                 break;
             }
@@ -79,7 +85,7 @@ pub async fn read(req: &HttpRequest, mut payload: Payload) -> Result<Bytes, Prob
     if length.is_none_or(|length| length <= DRAIN) {
         let drain = async {
             let mut seen = 0;
-            while let Some(Ok(chunk)) = payload.next().await {
+            while let Some(Ok(chunk)) = pieces.next().await {
                 seen += chunk.len();
                 if seen > DRAIN {
                     break;
@@ -91,8 +97,13 @@ pub async fn read(req: &HttpRequest, mut payload: Payload) -> Result<Bytes, Prob
     Err(Problem::too_large(format!("This body is too large; {} MiB is the most.", LIMIT >> 20)))
 }
 
-fn broken(err: PayloadError) -> Problem {
-    Problem::bad(format!("The body could not be read: {err}."))
+fn broken(why: Broken) -> Problem {
+    match why {
+        Broken::Off(err) => Problem::bad(format!("The body could not be read: {err}.")),
+        Broken::Silent => {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "The rest of the body did not come; nothing was changed.")
+        }
+    }
 }
 
 /// Reads the JSON of a body.

@@ -11,7 +11,7 @@ use super::write::Who;
 use super::{Problem, body, query, segment, time};
 use crate::domain::ids::NodeId;
 use crate::domain::people::Operation;
-use crate::node::{KnownNode, Link, NodeError, NodeRole, Nodes};
+use crate::node::{KnownNode, Link, NodeError, NodeRole, Nodes, settled};
 use crate::web::App;
 
 /// `GET /nodes`
@@ -97,24 +97,30 @@ pub async fn link(app: Data<App>, caller: Caller) -> Result<HttpResponse, Proble
 
 /// `POST /sync/now`
 pub async fn sync_now(app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
-    ask(&app, &caller, |link| link.sync_now()).await
+    steered(&app, &caller)?.sync_now();
+    status(&app).await
 }
 
 /// `POST /sync/pause`
 pub async fn pause(app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
-    ask(&app, &caller, |link| link.pause()).await
+    let link = steered(&app, &caller)?;
+    link.pause();
+    settled(link, true).await;
+    status(&app).await
 }
 
 /// `POST /sync/resume`
 pub async fn resume(app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
-    ask(&app, &caller, |link| link.resume()).await
+    let link = steered(&app, &caller)?;
+    link.resume();
+    settled(link, false).await;
+    status(&app).await
 }
 
-async fn ask(app: &App, caller: &Caller, act: impl Fn(&dyn Link)) -> Result<HttpResponse, Problem> {
+/// The link, for one who may steer it.
+fn steered<'a>(app: &'a App, caller: &Caller) -> Result<&'a dyn Link, Problem> {
     caller.may(Operation::Link)?;
-    let link = app.link.as_ref().ok_or_else(|| Problem::conflict("This node is the hub; it has no link upwards."))?;
-    act(&**link);
-    status(app).await
+    app.link.as_deref().ok_or_else(|| Problem::conflict("This node is the hub; it has no link upwards."))
 }
 
 async fn status(app: &App) -> Result<HttpResponse, Problem> {

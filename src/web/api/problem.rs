@@ -105,6 +105,10 @@ impl ResponseError for Problem {
         };
         let body = serde_json::to_vec(&details).expect("a problem is plain data");
         let mut response = HttpResponse::build(self.status);
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            // what still may come belongs to no request
+            response.force_close();
+        }
         response.content_type(MEDIA_TYPE).insert_header((header::CACHE_CONTROL, "no-store"));
         if let Some((name, value)) = &self.header
             && let Ok(value) = HeaderValue::from_str(value)

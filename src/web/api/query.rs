@@ -7,15 +7,18 @@ use crate::domain::ids::TypeName;
 use crate::domain::json as reader;
 use crate::domain::path::Path;
 use crate::store::{Filter, Operator, Query, Sort, SortKey};
+use crate::web::urlencoded;
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 500;
 const MAX_FILTERS: usize = 32;
+const MAX_PARAMETERS: usize = 100;
 const MAX_SORTS: usize = 8;
 
 /// The parameters of a query string, decoded, in order.
 pub fn parameters(text: &str) -> Result<Vec<(String, String)>, Problem> {
-    serde_urlencoded::from_str(text).map_err(|err| Problem::bad(format!("The query string cannot be read: {err}.")))
+    let pairs = urlencoded::pairs(text.as_bytes(), MAX_PARAMETERS);
+    pairs.map_err(|why| Problem::bad(format!("The query string cannot be read: {why}.")))
 }
 
 /// Reads the query string of a list of records. Without `sort` records come in the order they were made in, so that one

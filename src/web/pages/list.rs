@@ -20,6 +20,7 @@ use crate::web::error::{WebError, WebResult};
 use crate::web::frame::living;
 use crate::web::htmx::{Htmx, show_as};
 use crate::web::session::Signed;
+use crate::web::urlencoded;
 
 const PAGE: usize = 50;
 const COLUMNS: usize = 5;
@@ -28,6 +29,7 @@ const CARD_COLUMNS: usize = 3;
 const MENUS: usize = 4;
 const MENU_CHOICES: usize = 30;
 const MAX_FILTERS: usize = 32;
+const MAX_PARAMETERS: usize = 100;
 /// A change is news for this long.
 const NEWS_MILLIS: i64 = 60_000;
 const NEWS: usize = 100;
@@ -46,8 +48,8 @@ struct Asked {
 
 impl Asked {
     fn read(req: &HttpRequest) -> Result<Self, WebError> {
-        let pairs: Vec<(String, String)> = serde_urlencoded::from_str(req.query_string())
-            .map_err(|err| WebError::Malformed(format!("The address cannot be read: {err}.")))?;
+        let pairs = urlencoded::pairs(req.query_string().as_bytes(), MAX_PARAMETERS)
+            .map_err(|why| WebError::Malformed(format!("The address cannot be read: {why}.")))?;
         let mut asked = Self::default();
         for (name, value) in pairs {
             match name.as_str() {
