@@ -11,3 +11,4 @@ mod signing;
 mod support;
 mod sync;
 mod types;
+mod wild;
