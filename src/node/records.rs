@@ -133,6 +133,15 @@ impl Node {
         Ok(self.store().history(&held.type_name, id).await?)
     }
 
+    /// What a record was made from, by its history; `None` where this node may not have seen all of that.
+    pub fn made_from(&self, held: &Held, history: &[HistoryLine]) -> Option<Value> {
+        let made = held.state.root.write.as_ref()?;
+        let saw_all = self.is_hub() || made.stamp.author.node == self.identity().node;
+        // what came in after the record was read is not in it
+        let lines = history.iter().filter(|line| line.seq <= held.seq);
+        saw_all.then(|| diff::undo(&held.document, lines.map(|line| (&line.path, line.act, line.old.as_ref()))))
+    }
+
     /// Whether a record is valid, under the publication it was last written with.
     pub fn verdict(&self, held: &Held) -> Verdict {
         let revision = held.state.revision().and_then(|id| self.caches().revision(id));

@@ -195,6 +195,67 @@ async fn bad_bodies_are_refused_by_the_table() {
     assert_eq!(everything(&hub).await, before);
 }
 
+/// Each fault is told at its place; none takes long, asks another host or makes a type.
+#[actix_web::test]
+async fn hostile_schemas_are_refused_at_their_place_and_make_no_type() {
+    let (hub, _) = hub().await;
+    let before = everything(&hub).await;
+    let object = |property: Value| json!({ "type": "object", "properties": { "a": property } });
+    let chain = |length: usize| {
+        let next = |i: usize| (format!("a{i}"), json!({ "$ref": format!("#/$defs/a{}", i + 1) }));
+        let mut defs: serde_json::Map<String, Value> = (0..length).map(next).collect();
+        defs.insert(format!("a{length}"), json!({ "type": "string" }));
+        json!({ "type": "object", "properties": { "a": { "$ref": "#/$defs/a0" } }, "$defs": defs })
+    };
+    let circle = json!({ "type": "object", "properties": { "a": { "$ref": "#/$defs/b" } },
+        "$defs": { "b": { "$ref": "#/$defs/c" }, "c": { "$ref": "#/$defs/b" } } });
+    let doubled = (0..14).fold(json!({}), |below, _| json!({ "allOf": [below, below] }));
+    let many: serde_json::Map<String, Value> = (0..5_000).map(|i| (format!("p{i}"), json!({}))).collect();
+    let pattern = |pattern: &str| object(json!({ "type": "string", "pattern": pattern }));
+    let place = "/properties/a/pattern";
+    for (schema, pointer) in [
+        (json!({ "$ref": "#" }), "/$ref"),
+        (circle, "/$defs/c/$ref"),
+        (chain(300), "/$defs/a43/$ref"),
+        (chain(3_000), "/$defs/a2743/$ref"),
+        (chain(19_000), "/$defs/a18743/$ref"),
+        (chain(25_000), ""),
+        (doubled, ""),
+        (json!({ "type": "object", "properties": many }), "/properties"),
+        (object(json!({ "$ref": format!("{}/api/v1/types", hub.base) })), "/properties/a/$ref"),
+        (object(json!({ "$ref": "file:///etc/passwd" })), "/properties/a/$ref"),
+        (object(json!({ "$ref": "#/$defs/none" })), "/properties/a/$ref"),
+        (pattern("(?=a)b"), place),
+        (pattern("(a)\\1"), place),
+        (pattern("(a{1000}){1000}"), place),
+        (pattern("["), place),
+        (pattern(&"x".repeat(5_000)), place),
+        (object(json!({ "type": "strng" })), "/properties/a/type"),
+        (object(json!({ "multipleOf": 0 })), "/properties/a/multipleOf"),
+        (object(json!("text")), "/properties/a"),
+        (json!({ "type": "object", "x-scope": "none" }), "/x-scope"),
+    ] {
+        let begun = std::time::Instant::now();
+        let problem = hub.post("/types", &json!({ "name": "hostile", "schema": schema })).await.problem(422);
+        let told = problem["errors"].as_array().expect("errors").iter().any(|error| error["pointer"] == pointer);
+        assert!(told, "{pointer}: {problem}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{pointer}: {:?}", begun.elapsed());
+        hub.put("/types/work-order", &json!({ "schema": schema })).await.problem(422);
+        hub.post("/types/work-order/check", &json!({ "schema": schema })).await.problem(422);
+    }
+    assert_eq!(everything(&hub).await, before);
+    // what backtracks elsewhere is quick here
+    for (at, slow) in ["(a+)+$", "(a|aa)+$", "((((a*)*)*)*)*b"].into_iter().enumerate() {
+        let name = format!("slow-{at}");
+        hub.post("/types", &json!({ "name": name, "schema": pattern(slow) })).await.expect(201);
+        let begun = std::time::Instant::now();
+        let data = json!({ "data": { "a": format!("{}!", "a".repeat(900_000)) } });
+        let problem = hub.post(&format!("/types/{name}/records"), &data).await.problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], "/a", "{problem}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{slow}: {:?}", begun.elapsed());
+    }
+}
+
 #[actix_web::test]
 async fn a_packed_body_is_refused_and_not_read_as_it_is() {
     let (hub, _) = hub().await;

@@ -199,6 +199,8 @@ async fn the_history_tells_each_change_with_old_and_new_value() {
     // absent and null are two things
     assert!(line("/asset").get("old").is_none() && line("/hours").get("new").is_none());
     assert_eq!(lines[4]["at"], "2026-11-03T09:00:00.000Z");
+    assert_eq!(lines[4]["new"], json!({ "title": "Seal", "hours": 1 }));
+    assert!(lines[4].get("old").is_none());
 }
 
 #[actix_web::test]

@@ -77,6 +77,64 @@ async fn json_that_would_be_read_back_as_something_else_is_refused_in_forms() {
     assert!(site.node.known_type("bad").is_err());
 }
 
+#[actix_web::test]
+async fn posts_that_no_form_of_ours_sends_are_refused_and_change_nothing() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Staff).await;
+    let data = json!({"title": "Seal", "parts": [{"part": "Kit"}, {"part": "Ring"}]});
+    let record = site.make("work-order", data.clone()).await;
+    let (edit, history) = (format!("{record}/edit"), format!("{record}/history"));
+    let before = browser.get(&history).await.expect(200).main();
+    let form = browser.open(&edit).await;
+    let value = |name: &str| {
+        let field = form.iter().find(|(known, _)| known == name);
+        field.unwrap_or_else(|| panic!("no {name}")).1.clone()
+    };
+    let items = value("/parts#items");
+    let (first, _) = items[1..].split_once('/').expect("two items");
+    let with = |more: &[(&str, &str)]| {
+        let mut fields = filled(&form, &[("/title", "Taken over")]);
+        fields.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        fields
+    };
+    let forged = "/parts/@forged1/part";
+    let mut posts = vec![
+        ("a field that is not there", with(&[("/nothing", "x")])),
+        ("a forged key", with(&[(forged, "x")])),
+        (
+            "a forged key in the list",
+            filled(&with(&[(forged, "x")]), &[("/parts#items", &format!("{items}/@forged1"))]),
+        ),
+        ("a position for a key", with(&[("/parts/0/part", "x")])),
+        ("an item twice", filled(&with(&[]), &[("/parts#items", &format!("{items}/{first}"))])),
+        ("a field twice", with(&[("/asset", "x")])),
+        ("a token that was not given out", filled(&with(&[]), &[("/status", "e77")])),
+        ("a value for a token", filled(&with(&[]), &[("/status", "open")])),
+        ("JSON for a token", filled(&with(&[]), &[("/status", "\"open\"")])),
+    ];
+    for action in ["add", "add /none", "add /title", "remove /parts/@none", "up /parts", "zap /parts", "choose /site 1"]
+    {
+        posts.push((action, with(&[("_do", action)])));
+    }
+    let base = value("_base");
+    for (what, base) in [("no base", ""), ("a junk base", "zzzz"), ("half a base", &base[..base.len() / 2])] {
+        posts.push((what, filled(&with(&[]), &[("_base", base)])));
+    }
+    let flipped = if base.ends_with('A') { "B" } else { "A" };
+    let flipped = format!("{}{flipped}{}", &base[..base.len() - 9], &base[base.len() - 8..]);
+    if flipped != base {
+        posts.push(("a flipped base", filled(&with(&[]), &[("_base", &flipped)])));
+    }
+    for (what, fields) in posts {
+        let refused = browser.submit(&edit, &fields).await;
+        assert_eq!(refused.status, 422, "{what}: {}", refused.text);
+        assert!(refused.has(".summary"), "{what}: {}", refused.text);
+        assert!(refused.form("#record-form").contains(&("/title".into(), "Taken over".into())), "{what}");
+        assert_eq!(browser.get(&history).await.expect(200).main(), before, "{what}");
+    }
+    assert_eq!(site.data(&record).await, data);
+}
+
 fn uuid_of(record: &str) -> &str {
     record.rsplit('/').next().expect("an id")
 }

@@ -141,13 +141,14 @@ pub async fn history(req: HttpRequest, app: Data<App>, caller: Caller) -> Result
     let who = Who::everywhere(&app).await;
     let mut items: Vec<Value> = lines.iter().map(|line| change(line, &who)).collect();
     if let Some(made) = &held.state.root.write {
-        items.push(json!({
-            "pointer": "",
-            "act": "created",
-            "at": time::text(made.stamp.time.millis()),
-            "by": who.person(made.stamp.author.person),
-            "node": who.node(made.stamp.author.node),
-        }));
+        let mut said = json!({ "pointer": "", "act": "created" });
+        if let Some(new) = app.node.made_from(&held, &lines) {
+            said["new"] = new;
+        }
+        said["at"] = json!(time::text(made.stamp.time.millis()));
+        said["by"] = who.person(made.stamp.author.person);
+        said["node"] = who.node(made.stamp.author.node);
+        items.push(said);
     }
     Ok(super::json(&query::page(items, None)))
 }
