@@ -87,7 +87,8 @@ async fn json_that_would_be_read_back_as_something_else_is_refused_from_other_no
     let edge = EdgeNode::join(&hub, Kind::Model, json!("all")).await;
     edge.link.stop().await;
     edge.person.create(note(), json!({"title": "x"})).await;
-    let saves = edge.store.outbox(1).await.expect("the store works");
+    let unsent = edge.store.outbox(1).await.expect("the store works");
+    let saves: Vec<Save> = unsent.into_iter().map(|unsent| unsent.save).collect();
     let before = hub.store.partitions().await.expect("the store works");
     let url = format!("{}/sync/v1/push", hub.url);
     for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
