@@ -22,7 +22,8 @@ fn schema() -> Schema {
                 "city": {"type": "string"}, "street": {"type": "string"}, "geo": {"type": "object", "properties": {"x": {}, "y": {}}}}},
             "pair": {"type": "object", "properties": {"a": {}, "b": {}}, "dependentRequired": {"a": ["b"], "b": ["a"]}},
             "free": {"type": "object", "additionalProperties": {"type": "string"}},
-            "parts": {"type": "array", "items": item}
+            "parts": {"type": "array", "items": item},
+            "tags": {"type": "array", "uniqueItems": true}
         },
         "if": {"properties": {"kind": {"const": "s1"}}, "required": ["kind"]}, "then": {"required": ["title", "address"]}
     }))
@@ -75,6 +76,7 @@ fn document() -> BoxedStrategy<Value> {
         ("pair", object(vec![("a", leaf()), ("b", leaf())])),
         ("free", object(vec![("p", leaf()), ("q", leaf())])),
         ("parts", list(part.boxed())),
+        ("tags", prop_oneof![6 => list(leaf()), 1 => leaf()].boxed()),
         ("unknown", leaf()),
     ])
 }

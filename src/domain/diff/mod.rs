@@ -9,6 +9,7 @@ mod items;
 mod laws;
 mod patch;
 mod rank;
+mod sets;
 #[cfg(test)]
 mod tests;
 mod undo;
@@ -38,6 +39,9 @@ pub fn create(schema: &Schema, value: Value, keys: MakeKey) -> Vec<Change> {
 /// The changes that make the candidate of the base; none if they are equal by value. A base that does not exist is created.
 pub fn changes(schema: &Schema, base: &State, candidate: &Document) -> Vec<Change> {
     let before = if base.exists() { base.document() } else { Document::default() };
+    let mut candidate = candidate.clone();
+    sets::key_elements(schema.shape(), &mut candidate);
+    let candidate = &candidate;
     let mut diff = Diff { base, before: &before, after: candidate, changes: Vec::new(), touched: Vec::new() };
     let root = &mut Path::root();
     if base.exists() {
@@ -84,6 +88,7 @@ impl Diff<'_> {
         match shape {
             Shape::Leaf => self.set(path, new),
             Shape::Group(item) => self.group(item, path, old, new),
+            Shape::Set => self.group(&Shape::Leaf, path, old, new),
             Shape::Object(object) => match (old, new) {
                 // what was built from its fields would go with the last of them
                 (Some(Value::Object(_)), Some(Value::Object(is))) if is.is_empty() && !path.is_root() => {
@@ -178,6 +183,9 @@ impl Diff<'_> {
             Shape::Group(item) if keys_of(self.after, path, Some(value)).is_some() => {
                 self.write_group(item, path, Some(value));
             }
+            Shape::Set if keys_of(self.after, path, Some(value)).is_some() => {
+                self.write_group(&Shape::Leaf, path, Some(value));
+            }
             _ => {
                 let mut groups = Vec::new();
                 let rest = self.without_groups(shape, path, value, &mut groups);
@@ -217,6 +225,9 @@ impl Diff<'_> {
             match object.shape_of(name) {
                 Shape::Group(item) if keys_of(self.after, path, Some(value)).is_some() => {
                     groups.push((path.clone(), item, value));
+                }
+                Shape::Set if keys_of(self.after, path, Some(value)).is_some() => {
+                    groups.push((path.clone(), &Shape::Leaf, value));
                 }
                 shape => {
                     rest.insert(name.clone(), self.without_groups(shape, path, value, groups));
@@ -259,6 +270,7 @@ impl Diff<'_> {
                         let below = object.shape_of(&step);
                         (Segment::Property(step), below)
                     }
+                    Shape::Set => (Segment::Item(ItemKey(step)), &Shape::Leaf),
                     Shape::Leaf => break,
                 };
                 path.0.push(segment);

@@ -274,3 +274,83 @@ fn history_taken_back_gives_the_original() {
     assert!(json::equal(&undone, &original), "{undone}");
     assert!(lines.iter().all(|line| line.act == EffectKind::Changed));
 }
+
+fn tagged() -> Schema {
+    let tags = json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true, "minItems": 1});
+    Schema::compile(&json!({"properties": {"title": {"type": "string"}, "tags": tags}})).expect("a good schema")
+}
+
+/// What somebody writes who makes `tags` of what they see.
+fn retagged(seen: &State, tags: Value) -> Vec<Change> {
+    let candidate = apply_merge_patch(&tagged(), &seen.document(), &json!({"tags": tags}), &mut keys());
+    changes(&tagged(), seen, &candidate)
+}
+
+fn tags_of(state: &State) -> Value {
+    state.document().value["tags"].clone()
+}
+
+#[test]
+fn entries_that_two_people_add_to_a_set_are_both_there_and_the_same_one_only_once() {
+    let mut base = State::default();
+    save(&mut base, 1, &create(&tagged(), json!({"tags": ["a", "b"]}), &mut keys()));
+    for (mine, theirs, both) in [
+        (json!(["a", "b", "c"]), json!(["a", "b", "d"]), json!(["a", "b", "c", "d"])),
+        (json!(["a", "b", "c"]), json!(["a", "b", "c"]), json!(["a", "b", "c"])),
+        (json!(["a"]), json!(["b"]), json!([])),
+        (json!(["c"]), json!(["d"]), json!(["c", "d"])),
+        (json!(["b", "a"]), json!(["a", "b", "c"]), json!(["b", "a", "c"])),
+    ] {
+        let (first, second) = (retagged(&base, mine), retagged(&base, theirs));
+        let mut one = base.clone();
+        save(&mut one, 2, &first);
+        let applied = one.apply(&second, stamp(3), 3, &|_, _| false);
+        assert!(applied.lost.is_empty(), "{:?}", applied.lost);
+        let mut other = base.clone();
+        save(&mut other, 3, &second);
+        save(&mut other, 2, &first);
+        assert_eq!(one.document(), other.document());
+        assert_eq!(tags_of(&one), both);
+    }
+}
+
+#[test]
+fn an_entry_that_is_added_again_while_another_removes_it_stays() {
+    let mut base = State::default();
+    save(&mut base, 1, &create(&tagged(), json!({"tags": ["a", "b"]}), &mut keys()));
+    let mut mine = base.clone();
+    save(&mut mine, 2, &retagged(&base, json!(["a"])));
+    assert_eq!(tags_of(&mine), json!(["a"]));
+    let back = retagged(&mine, json!(["a", "b"]));
+    let removed = retagged(&base, json!(["a"]));
+    save(&mut mine, 3, &back);
+    save(&mut mine, 4, &removed);
+    assert_eq!(tags_of(&mine), json!(["a", "b"]), "who removed it had not seen that it was added again");
+    let gone = retagged(&mine, json!(["a"]));
+    save(&mut mine, 5, &gone);
+    assert_eq!(tags_of(&mine), json!(["a"]), "and whoever has seen it can");
+}
+
+#[test]
+fn a_set_is_written_entry_by_entry_and_a_list_that_repeats_as_a_whole() {
+    let mut state = State::default();
+    save(&mut state, 1, &create(&tagged(), json!({"tags": ["a", "a"]}), &mut keys()));
+    assert_eq!(tags_of(&state), json!(["a", "a"]), "what is not valid is kept as it is");
+    assert!(!state.document().is_group(&Path::root().property("tags")));
+    let mended = retagged(&state, json!(["a", "long enough to be named by its hash instead of its text"]));
+    save(&mut state, 2, &mended);
+    let keys = &state.document().keys[&Path::root().property("tags")];
+    assert_eq!(keys[0].0, "\"a\"");
+    assert!(keys[1].0.starts_with('#'), "{keys:?}");
+    let written =
+        |tags: Value| -> Vec<String> { retagged(&state, tags).iter().map(|change| change.path.to_string()).collect() };
+    assert_eq!(written(json!(["a", "b"])).len(), 3, "one goes, one comes and has its place");
+    assert_eq!(written(json!(["a", "a"])), ["/tags"]);
+    let candidate = apply_json_patch(
+        &tagged(),
+        &state.document(),
+        &json!([{"op": "remove", "path": "/tags/@\"a\""}, {"op": "add", "path": "/tags/-", "value": "b"}]),
+        &mut self::keys(),
+    );
+    assert_eq!(candidate.expect("a good patch").value["tags"][1], json!("b"));
+}

@@ -17,7 +17,9 @@ pub enum Shape {
     Object(ObjectShape),
     /// An array of objects of one shape: a repeated group, whose items have keys and are of the shape that is held here.
     Group(Box<Shape>),
-    /// One value, replaced whole: scalars, lists of scalars, values of several possible shapes, free property names,
+    /// A list without repeats: each element on its own, adding wins. Elements are known by their value.
+    Set,
+    /// One value, replaced whole: scalars, other lists of scalars, values of several possible shapes, free property names,
     /// recursion, and whatever a rule from outside ties together.
     Leaf,
 }
@@ -69,12 +71,14 @@ impl Shape {
         path.iter().try_fold(self, |shape, segment| match shape {
             Shape::Object(object) => Some(object.shape_of(segment.as_ref())),
             Shape::Group(item) => Some(item.as_ref()),
+            Shape::Set => Some(&Shape::Leaf),
             Shape::Leaf => None,
         })
     }
 
+    /// Whether what is inside has no shape of its own.
     pub fn is_leaf(&self) -> bool {
-        matches!(self, Shape::Leaf)
+        matches!(self, Shape::Leaf | Shape::Set)
     }
 
     /// Makes one value of what stands at a path. Nothing happens below a leaf.
@@ -92,7 +96,7 @@ impl Shape {
             // a repeated group whose items are one value has nothing to merge inside: it is a list
             Shape::Group(_) if rest.is_empty() => *self = Shape::Leaf,
             Shape::Group(item) => item.make_leaf(rest),
-            Shape::Leaf => {}
+            Shape::Set | Shape::Leaf => {}
         }
     }
 
@@ -196,8 +200,38 @@ impl Builder<'_, '_> {
         };
         match self.shape(&items(&facets.certain), &items(&facets.conditional), false) {
             item @ Shape::Object(_) => Shape::Group(Box::new(item)),
+            Shape::Leaf if self.is_set(facets) => Shape::Set,
             _ => Shape::Leaf,
         }
+    }
+}
+
+impl Builder<'_, '_> {
+    /// Whether elements may come and go one by one: the list says that none repeats, or that it is a set, and nothing
+    /// in its schema looks at it as a whole, but for how many there are.
+    fn is_set(&self, facets: &Facets) -> bool {
+        const WHOLE: [&str; 13] = [
+            "const",
+            "enum",
+            "not",
+            "anyOf",
+            "oneOf",
+            "if",
+            "then",
+            "else",
+            "contains",
+            "dependentSchemas",
+            "dependentRequired",
+            "unevaluatedItems",
+            "x-compute",
+        ];
+        let nodes = || facets.certain.iter().map(|&id| &self.document.nodes[id]);
+        let says = |word: &str, what: Value| nodes().any(|node| node.keyword(word) == Some(&what));
+        let merges =
+            says("x-merge", "set".into()) || says("uniqueItems", true.into()) && !says("x-merge", "lww".into());
+        merges
+            && facets.conditional.is_empty()
+            && !nodes().any(|node| WHOLE.iter().any(|word| node.keyword(word).is_some()))
     }
 }
 
@@ -211,6 +245,7 @@ mod tests {
     fn sketch(shape: &Shape) -> String {
         match shape {
             Shape::Leaf => String::new(),
+            Shape::Set => "*".into(),
             Shape::Group(item) => format!("[{}]", sketch(item)),
             Shape::Object(object) => {
                 let properties: Vec<String> = object
