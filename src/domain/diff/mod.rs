@@ -18,9 +18,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::json;
+use super::json::{self, Decimal};
 use super::path::{ItemKey, Path, Segment};
-use super::record::{Act, Change, Content, Document, State};
+use super::record::{Act, Change, Content, Document, State, difference};
 use super::schema::{Schema, Shape};
 
 pub use items::match_items;
@@ -33,16 +33,19 @@ pub type MakeKey<'a> = &'a mut dyn FnMut(&Path, usize) -> ItemKey;
 
 /// The changes that make a record of this value.
 pub fn create(schema: &Schema, value: Value, keys: MakeKey) -> Vec<Change> {
-    changes(schema, &State::default(), &match_items(schema, &Document::default(), value, keys))
+    changes(schema, &State::default(), &match_items(schema, &Document::default(), value, keys), "")
 }
 
 /// The changes that make the candidate of the base; none if they are equal by value. A base that does not exist is created.
-pub fn changes(schema: &Schema, base: &State, candidate: &Document) -> Vec<Change> {
+///
+/// `once` names what the writer does, for numbers of which differences add up: what comes again under the same name counts
+/// once.
+pub fn changes(schema: &Schema, base: &State, candidate: &Document, once: &str) -> Vec<Change> {
     let before = if base.exists() { base.document() } else { Document::default() };
     let mut candidate = candidate.clone();
     sets::key_elements(schema.shape(), &mut candidate);
     let candidate = &candidate;
-    let mut diff = Diff { base, before: &before, after: candidate, changes: Vec::new(), touched: Vec::new() };
+    let mut diff = Diff { base, before: &before, after: candidate, once, changes: Vec::new(), touched: Vec::new() };
     let root = &mut Path::root();
     if base.exists() {
         diff.walk(schema.shape(), root, Some(&before.value), Some(&candidate.value));
@@ -64,6 +67,7 @@ struct Diff<'a> {
     base: &'a State,
     before: &'a Document,
     after: &'a Document,
+    once: &'a str,
     changes: Vec<Change>,
     /// Groups that got their first item or lost their last.
     touched: Vec<Path>,
@@ -89,6 +93,7 @@ impl Diff<'_> {
             Shape::Leaf => self.set(path, new),
             Shape::Group(item) => self.group(item, path, old, new),
             Shape::Set => self.group(&Shape::Leaf, path, old, new),
+            Shape::Counter => self.count(path, old, new),
             Shape::Object(object) => match (old, new) {
                 // what was built from its fields would go with the last of them
                 (Some(Value::Object(_)), Some(Value::Object(is))) if is.is_empty() && !path.is_root() => {
@@ -114,6 +119,18 @@ impl Diff<'_> {
                 (_, Some(new)) => self.write(shape, path, new),
                 (_, None) => self.set(path, None),
             },
+        }
+    }
+
+    /// A number that stays one is changed by the difference, which adds to those of others.
+    fn count(&mut self, path: &Path, old: Option<&Value>, new: Option<&Value>) {
+        let number = |value: Option<&Value>| value.and_then(Decimal::of);
+        match (number(old), number(new)) {
+            (Some(old), Some(new)) if new.minus(&old).is_some() => {
+                let by = new.minus(&old).map(|by| by.to_value());
+                self.set(&path.item(&difference(self.once)), by.as_ref());
+            }
+            _ => self.set(path, new),
         }
     }
 
@@ -270,7 +287,7 @@ impl Diff<'_> {
                         let below = object.shape_of(&step);
                         (Segment::Property(step), below)
                     }
-                    Shape::Set => (Segment::Item(ItemKey(step)), &Shape::Leaf),
+                    Shape::Set | Shape::Counter => (Segment::Item(ItemKey(step)), &Shape::Leaf),
                     Shape::Leaf => break,
                 };
                 path.0.push(segment);
