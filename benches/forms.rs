@@ -109,7 +109,7 @@ fn forms(criterion: &mut Criterion) {
             let (base, layout) =
                 Base::open(posted.base(), &SECRET, &name(), id, |_| Some(layout.clone())).expect("sealed");
             let decoded = decode(&layout, &base, &posted, CONTEXT);
-            let changes = diff::changes(layout.schema(), &base.state, &decoded.candidate);
+            let changes = diff::changes(layout.schema(), &base.state, &decoded.candidate, "once");
             assert_eq!(changes.len(), 1);
             changes
         });

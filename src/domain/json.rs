@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
+use num_bigint::BigInt;
 use serde_json::{Map, Value};
 
 pub use read::{NotJson, deserialize, is_reserved, nesting, read, read_bytes, reserved_member};
@@ -109,6 +110,9 @@ fn write_number(out: &mut String, text: &str) {
     }
 }
 
+/// Sums are made of numbers that are at most so many powers of ten apart.
+const MAX_APART: usize = 4_000;
+
 /// An exact decimal, `±0.DIGITS × 10^point`, with no leading or trailing zeros among the digits. Compares by value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decimal {
@@ -147,6 +151,41 @@ impl Decimal {
             point: exponent + whole.len() as i64 - leading as i64,
             digits: digits[leading..digits.len() - trailing].to_vec(),
         })
+    }
+
+    pub const ZERO: Decimal = Decimal { negative: false, digits: Vec::new(), point: 0 };
+
+    /// The exact sum. `None` if the two are so far apart in size that it would have more digits than a number may.
+    pub fn plus(&self, other: &Self) -> Option<Self> {
+        let exponent = |number: &Self| number.point - number.digits.len() as i64;
+        let common = exponent(self).min(exponent(other));
+        let whole = |number: &Self| -> Option<BigInt> {
+            let zeros = usize::try_from(exponent(number) - common).ok().filter(|zeros| *zeros <= MAX_APART)?;
+            let mut digits = number.digits.clone();
+            digits.resize(digits.len() + zeros, b'0');
+            let size = BigInt::parse_bytes(&digits, 10)?;
+            Some(if number.negative { -size } else { size })
+        };
+        match (self.digits.is_empty(), other.digits.is_empty()) {
+            (true, _) => Some(other.clone()),
+            (_, true) => Some(self.clone()),
+            _ => Self::parse(&format!("{}e{common}", whole(self)? + whole(other)?)),
+        }
+    }
+
+    pub fn minus(&self, other: &Self) -> Option<Self> {
+        self.plus(&Self { negative: !other.negative && !other.digits.is_empty(), ..other.clone() })
+    }
+
+    pub fn of(value: &Value) -> Option<Self> {
+        Self::parse(value.as_number()?.as_str())
+    }
+
+    /// As a JSON number, in its canonical text.
+    pub fn to_value(&self) -> Value {
+        let mut text = String::new();
+        self.write(&mut text);
+        serde_json::from_str(&text).expect("a decimal is written as JSON")
     }
 
     /// Plain notation for the usual sizes, otherwise one digit before the point and an exponent.
@@ -239,6 +278,31 @@ mod tests {
     fn the_order_of_keys_does_not_matter_and_that_of_items_does() {
         assert_eq!(of(r#"{"b":1,"a":[1.0,"x"]}"#), of(r#"{"a":[1,"x"],"b":1.00}"#));
         assert_ne!(of("[1,2]"), of("[2,1]"));
+    }
+
+    #[test]
+    fn sums_are_exact() {
+        for (a, b, sum) in [
+            ("0.1", "0.2", "0.3"),
+            ("1", "-1", "0"),
+            ("0", "-2.50", "-2.5"),
+            ("1152921504606846977", "1e-3", "1152921504606846977.001"),
+            ("-5e3", "4999.9", "-0.1"),
+            ("9.99", "0.01", "10"),
+            ("1e300", "1", &format!("1{}1", "0".repeat(299))),
+        ] {
+            let (a, b, sum) = (Decimal::parse(a).unwrap(), Decimal::parse(b).unwrap(), Decimal::parse(sum).unwrap());
+            assert_eq!(a.plus(&b), Some(sum.clone()));
+            assert_eq!(b.plus(&a), Some(sum.clone()));
+            assert_eq!(sum.minus(&b), Some(a));
+            assert!(json_equal(&sum.to_value(), &sum));
+        }
+        let (a, b) = (Decimal::parse("1e9999").unwrap(), Decimal::parse("1").unwrap());
+        assert_eq!(a.plus(&b), None, "too far apart");
+    }
+
+    fn json_equal(value: &Value, number: &Decimal) -> bool {
+        Decimal::of(value).as_ref() == Some(number)
     }
 
     #[test]

@@ -175,7 +175,8 @@ impl Node {
             Patch::Json(operations) => diff::apply_json_patch(&schema, &held.document, operations, &mut keys)
                 .map_err(|error| NodeError::Invalid(vec![error]))?,
         };
-        let changes = diff::changes(&schema, &held.state, &candidate);
+        let once = format!("{:032x}", self.world().random());
+        let changes = diff::changes(&schema, &held.state, &candidate, &once);
         let expect = if_match.map_or(Expect::Exists, Expect::Unchanged);
         self.save_changes(actor, &held, &candidate, changes, expect).await
     }

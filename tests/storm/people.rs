@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use outpost::domain::ids::{Partition, RecordId, SaveId, TypeName};
 use outpost::domain::json;
 use outpost::domain::path::{ItemKey, Path, Segment};
-use outpost::domain::record::{Act, Change, Content, Cover, State};
+use outpost::domain::record::{Act, Change, Content, Cover, State, difference};
 use outpost::domain::stamp::Stamp;
 use outpost::store::{Held, Judge};
 use serde_json::{Value, json};
@@ -20,6 +20,9 @@ pub fn note() -> TypeName {
 pub fn job() -> TypeName {
     TypeName::custom("job").expect("a good name")
 }
+
+/// How many of it a new note counts.
+const STOCK: i64 = 100;
 
 pub struct Fixed;
 
@@ -101,7 +104,22 @@ impl Memory {
                 }
             }
         }
+        missing.extend(self.miscounted(held));
         missing
+    }
+
+    /// Counters in which a difference is missing, or counted twice.
+    fn miscounted(&self, held: &BTreeMap<(TypeName, RecordId), Held>) -> Vec<String> {
+        let stock = Path::root().property("stock");
+        let mut sums: BTreeMap<(TypeName, RecordId), i64> = BTreeMap::new();
+        for written in self.written.iter().filter(|written| written.path.parent().as_ref() == Some(&stock)) {
+            let by = written.value.as_ref().and_then(Value::as_i64).unwrap_or_default();
+            *sums.entry((written.type_name.clone(), written.id)).or_insert(STOCK) += by;
+        }
+        let wrong = |(key, sum): &(&(TypeName, RecordId), &i64)| {
+            held.get(*key).is_none_or(|held| held.document.value["stock"] != json!(**sum))
+        };
+        sums.iter().filter(wrong).map(|(key, sum)| format!("{key:?} does not come to {sum}")).collect()
     }
 
     /// Somebody replaced the value who had it before them, from this write or from another that said the same.
@@ -181,7 +199,8 @@ pub fn creation(dice: &mut Dice) -> (TypeName, Vec<Change>) {
     }
     let parts = root.property("parts");
     let item = parts.item(&key(dice));
-    let record = json!({"title": dice.below(100), "status": "open", "address": {"city": "c", "street": "s"}});
+    let record =
+        json!({"title": dice.below(100), "status": "open", "stock": STOCK, "address": {"city": "c", "street": "s"}});
     let changes = vec![
         set(&nothing, root, Content::json(record)),
         set(&nothing, parts, Content::Group),
@@ -211,7 +230,7 @@ pub fn edit(dice: &mut Dice, type_name: &TypeName, seen: &State) -> Vec<Change> 
     let address = root.property("address");
     let parts = root.property("parts");
     let item = parts.item(&key(dice));
-    match dice.below(9) {
+    match dice.below(11) {
         0 => vec![set(seen, root.property("status"), number(dice)), set(seen, root.property("title"), number(dice))],
         1 => vec![set(seen, root.property("status"), Content::Absent)],
         2 => vec![set(seen, address.property("city"), number(dice))],
@@ -226,6 +245,10 @@ pub fn edit(dice: &mut Dice, type_name: &TypeName, seen: &State) -> Vec<Change> 
             set(seen, item.clone(), Content::json(json!({"part": "q", "count": dice.below(9)}))),
             Change { replaces: Cover::nothing(), path: item, act: Act::Rank(format!("{}", dice.below(9))) },
         ],
+        8 | 9 => {
+            let taken = root.property("stock").item(&difference(&dice.next().to_string()));
+            vec![set(seen, taken, Content::json(json!(-(dice.below(9) as i64))))]
+        }
         _ => vec![set(seen, root.property("title"), number(dice))],
     }
 }

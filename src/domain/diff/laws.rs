@@ -22,7 +22,9 @@ fn schema() -> Schema {
                 "city": {"type": "string"}, "street": {"type": "string"}, "geo": {"type": "object", "properties": {"x": {}, "y": {}}}}},
             "pair": {"type": "object", "properties": {"a": {}, "b": {}}, "dependentRequired": {"a": ["b"], "b": ["a"]}},
             "free": {"type": "object", "additionalProperties": {"type": "string"}},
-            "parts": {"type": "array", "items": item}
+            "parts": {"type": "array", "items": item},
+            "tags": {"type": "array", "uniqueItems": true},
+            "stock": {"type": "number", "x-merge": "counter"}
         },
         "if": {"properties": {"kind": {"const": "s1"}}, "required": ["kind"]}, "then": {"required": ["title", "address"]}
     }))
@@ -37,6 +39,11 @@ fn scalar() -> impl Strategy<Value = Value> {
         1 => Just(Value::Null),
         1 => Just(json!([1, {"z": 1, "a": []}])),
     ]
+}
+
+fn number() -> impl Strategy<Value = Value> {
+    (-50..50i64, 0..3u8)
+        .prop_map(|(digits, places)| serde_json::from_str(&format!("{digits}e-{places}")).expect("a number"))
 }
 
 fn object(fields: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
@@ -75,6 +82,8 @@ fn document() -> BoxedStrategy<Value> {
         ("pair", object(vec![("a", leaf()), ("b", leaf())])),
         ("free", object(vec![("p", leaf()), ("q", leaf())])),
         ("parts", list(part.boxed())),
+        ("stock", prop_oneof![6 => number(), 1 => leaf()].boxed()),
+        ("tags", prop_oneof![6 => list(leaf()), 1 => leaf()].boxed()),
         ("unknown", leaf()),
     ])
 }
@@ -118,7 +127,7 @@ proptest! {
             let before = if state.exists() { state.document() } else { Document::default() };
             let candidate = match_items(&schema, &before, value.clone(), &mut keys(at));
             prop_assert!(json::equal(&candidate.value, &value));
-            let changes = changes(&schema, &state, &candidate);
+            let changes = changes(&schema, &state, &candidate, &format!("save {at}"));
             prop_assert_eq!(changes.is_empty(), state.exists() && json::equal(&before.value, &value));
             let applied = state.apply(&changes, stamp(1, at as i64 + 1), at as u64 + 1, &|_, _| false);
             prop_assert!(applied.lost.is_empty());
@@ -128,7 +137,7 @@ proptest! {
             if !changes.is_empty() {
                 prop_assert_eq!(grouped(&schema, &after), grouped(&schema, &candidate));
             }
-            prop_assert!(super::changes(&schema, &state, &after).is_empty());
+            prop_assert!(super::changes(&schema, &state, &after, "once").is_empty());
             let mut dictionary = Dictionary::default();
             let packed = pack(&state, 99, Values::Beside, &mut dictionary);
             let read = unpack(&packed, 99, Some(after.value.clone()), &dictionary).expect("what was packed");
@@ -160,7 +169,7 @@ proptest! {
         let edit = |(place, value): &(usize, Value)| {
             let op = json!([{"op": "add", "path": places[*place], "value": value}]);
             let candidate = apply_json_patch(&schema, &state.document(), &op, &mut keys(7)).expect("a good patch");
-            changes(&schema, &state, &candidate)
+            changes(&schema, &state, &candidate, "once")
         };
         let (first, second) = (edit(&ours), edit(&theirs));
         let mut one = state.clone();

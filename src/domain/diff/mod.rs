@@ -9,6 +9,7 @@ mod items;
 mod laws;
 mod patch;
 mod rank;
+mod sets;
 #[cfg(test)]
 mod tests;
 mod undo;
@@ -17,9 +18,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::json;
+use super::json::{self, Decimal};
 use super::path::{ItemKey, Path, Segment};
-use super::record::{Act, Change, Content, Document, State};
+use super::record::{Act, Change, Content, Document, State, difference};
 use super::schema::{Schema, Shape};
 
 pub use items::match_items;
@@ -32,13 +33,19 @@ pub type MakeKey<'a> = &'a mut dyn FnMut(&Path, usize) -> ItemKey;
 
 /// The changes that make a record of this value.
 pub fn create(schema: &Schema, value: Value, keys: MakeKey) -> Vec<Change> {
-    changes(schema, &State::default(), &match_items(schema, &Document::default(), value, keys))
+    changes(schema, &State::default(), &match_items(schema, &Document::default(), value, keys), "")
 }
 
 /// The changes that make the candidate of the base; none if they are equal by value. A base that does not exist is created.
-pub fn changes(schema: &Schema, base: &State, candidate: &Document) -> Vec<Change> {
+///
+/// `once` names what the writer does, for numbers of which differences add up: what comes again under the same name counts
+/// once.
+pub fn changes(schema: &Schema, base: &State, candidate: &Document, once: &str) -> Vec<Change> {
     let before = if base.exists() { base.document() } else { Document::default() };
-    let mut diff = Diff { base, before: &before, after: candidate, changes: Vec::new(), touched: Vec::new() };
+    let mut candidate = candidate.clone();
+    sets::key_elements(schema.shape(), &mut candidate);
+    let candidate = &candidate;
+    let mut diff = Diff { base, before: &before, after: candidate, once, changes: Vec::new(), touched: Vec::new() };
     let root = &mut Path::root();
     if base.exists() {
         diff.walk(schema.shape(), root, Some(&before.value), Some(&candidate.value));
@@ -60,6 +67,7 @@ struct Diff<'a> {
     base: &'a State,
     before: &'a Document,
     after: &'a Document,
+    once: &'a str,
     changes: Vec<Change>,
     /// Groups that got their first item or lost their last.
     touched: Vec<Path>,
@@ -84,6 +92,8 @@ impl Diff<'_> {
         match shape {
             Shape::Leaf => self.set(path, new),
             Shape::Group(item) => self.group(item, path, old, new),
+            Shape::Set => self.group(&Shape::Leaf, path, old, new),
+            Shape::Counter => self.count(path, old, new),
             Shape::Object(object) => match (old, new) {
                 // what was built from its fields would go with the last of them
                 (Some(Value::Object(_)), Some(Value::Object(is))) if is.is_empty() && !path.is_root() => {
@@ -109,6 +119,18 @@ impl Diff<'_> {
                 (_, Some(new)) => self.write(shape, path, new),
                 (_, None) => self.set(path, None),
             },
+        }
+    }
+
+    /// A number that stays one is changed by the difference, which adds to those of others.
+    fn count(&mut self, path: &Path, old: Option<&Value>, new: Option<&Value>) {
+        let number = |value: Option<&Value>| value.and_then(Decimal::of);
+        match (number(old), number(new)) {
+            (Some(old), Some(new)) if new.minus(&old).is_some() => {
+                let by = new.minus(&old).map(|by| by.to_value());
+                self.set(&path.item(&difference(self.once)), by.as_ref());
+            }
+            _ => self.set(path, new),
         }
     }
 
@@ -178,6 +200,9 @@ impl Diff<'_> {
             Shape::Group(item) if keys_of(self.after, path, Some(value)).is_some() => {
                 self.write_group(item, path, Some(value));
             }
+            Shape::Set if keys_of(self.after, path, Some(value)).is_some() => {
+                self.write_group(&Shape::Leaf, path, Some(value));
+            }
             _ => {
                 let mut groups = Vec::new();
                 let rest = self.without_groups(shape, path, value, &mut groups);
@@ -217,6 +242,9 @@ impl Diff<'_> {
             match object.shape_of(name) {
                 Shape::Group(item) if keys_of(self.after, path, Some(value)).is_some() => {
                     groups.push((path.clone(), item, value));
+                }
+                Shape::Set if keys_of(self.after, path, Some(value)).is_some() => {
+                    groups.push((path.clone(), &Shape::Leaf, value));
                 }
                 shape => {
                     rest.insert(name.clone(), self.without_groups(shape, path, value, groups));
@@ -259,6 +287,7 @@ impl Diff<'_> {
                         let below = object.shape_of(&step);
                         (Segment::Property(step), below)
                     }
+                    Shape::Set | Shape::Counter => (Segment::Item(ItemKey(step)), &Shape::Leaf),
                     Shape::Leaf => break,
                 };
                 path.0.push(segment);

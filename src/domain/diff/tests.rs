@@ -53,7 +53,7 @@ fn patched(state: &State, patch: Value) -> Vec<String> {
     let candidate = apply_merge_patch(&schema(), &state.document(), &patch, &mut |place, n| {
         ItemKey(format!("new{}", names(place, n).0))
     });
-    changes(&schema(), state, &candidate)
+    changes(&schema(), state, &candidate, "once")
         .into_iter()
         .map(|change| {
             let act = match change.act {
@@ -120,7 +120,7 @@ fn an_object_that_never_was_there_is_added_field_by_field_and_one_that_was_as_a_
     assert_eq!(patched(&state, json!({"address": {}})), ["set /address"]);
     for (at, patch) in [(2, json!({"address": {"city": "Oslo", "x": 1}})), (3, json!({"address": null}))] {
         let candidate = apply_merge_patch(&schema(), &state.document(), &patch, &mut keys());
-        let changes = changes(&schema(), &state, &candidate);
+        let changes = changes(&schema(), &state, &candidate, "once");
         save(&mut state, at, &changes);
     }
     assert_eq!(state.document().value, json!({"title": "a"}));
@@ -136,6 +136,7 @@ fn what_a_rule_ties_together_is_written_together() {
         &schema(),
         &state,
         &apply_merge_patch(&schema(), &state.document(), &json!({"systolic": 130}), &mut keys()),
+        "once",
     )[1];
     assert_eq!(change.replaces.all, stamp(1));
 }
@@ -154,14 +155,14 @@ fn a_place_that_was_removed_is_not_brought_back_by_a_rule() {
     save(&mut state, 1, &create(&schema, json!({"hot": {"permit": "p", "more": 1}}), &mut keys()));
     for (at, patch) in [(2, json!({"hot": null})), (3, json!({"other": 1}))] {
         let candidate = apply_merge_patch(&schema, &state.document(), &patch, &mut keys());
-        let changes = changes(&schema, &state, &candidate);
+        let changes = changes(&schema, &state, &candidate, "once");
         save(&mut state, at, &changes);
     }
     let candidate = Document::new(json!({"other": 1, "kind": "x", "hot": {}}));
-    let made = changes(&schema, &state, &candidate);
+    let made = changes(&schema, &state, &candidate, "once");
     save(&mut state, 4, &made);
     let candidate = Document::new(json!({"other": 1}));
-    let made = changes(&schema, &state, &candidate);
+    let made = changes(&schema, &state, &candidate, "once");
     save(&mut state, 5, &made);
     assert_eq!(state.document().value, json!({"other": 1}));
 }
@@ -265,7 +266,7 @@ fn history_taken_back_gives_the_original() {
         (4, json!({"parts": null})),
     ] {
         let candidate = apply_merge_patch(&schema(), &state.document(), &patch, &mut keys());
-        let changes = changes(&schema(), &state, &candidate);
+        let changes = changes(&schema(), &state, &candidate, "once");
         let applied = state.apply(&changes, stamp(at), at as u64, &|_, _| false);
         lines.splice(0..0, applied.effects.into_iter().rev());
     }
@@ -273,4 +274,163 @@ fn history_taken_back_gives_the_original() {
     let undone = undo(&now, lines.iter().map(|line| (&line.path, line.act, line.old.as_ref())));
     assert!(json::equal(&undone, &original), "{undone}");
     assert!(lines.iter().all(|line| line.act == EffectKind::Changed));
+}
+
+fn tagged() -> Schema {
+    let tags = json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true, "minItems": 1});
+    Schema::compile(&json!({"properties": {"title": {"type": "string"}, "tags": tags}})).expect("a good schema")
+}
+
+/// What somebody writes who makes `tags` of what they see.
+fn retagged(seen: &State, tags: Value) -> Vec<Change> {
+    let candidate = apply_merge_patch(&tagged(), &seen.document(), &json!({"tags": tags}), &mut keys());
+    changes(&tagged(), seen, &candidate, "once")
+}
+
+fn tags_of(state: &State) -> Value {
+    state.document().value["tags"].clone()
+}
+
+#[test]
+fn entries_that_two_people_add_to_a_set_are_both_there_and_the_same_one_only_once() {
+    let mut base = State::default();
+    save(&mut base, 1, &create(&tagged(), json!({"tags": ["a", "b"]}), &mut keys()));
+    for (mine, theirs, both) in [
+        (json!(["a", "b", "c"]), json!(["a", "b", "d"]), json!(["a", "b", "c", "d"])),
+        (json!(["a", "b", "c"]), json!(["a", "b", "c"]), json!(["a", "b", "c"])),
+        (json!(["a"]), json!(["b"]), json!([])),
+        (json!(["c"]), json!(["d"]), json!(["c", "d"])),
+        (json!(["b", "a"]), json!(["a", "b", "c"]), json!(["b", "a", "c"])),
+    ] {
+        let (first, second) = (retagged(&base, mine), retagged(&base, theirs));
+        let mut one = base.clone();
+        save(&mut one, 2, &first);
+        let applied = one.apply(&second, stamp(3), 3, &|_, _| false);
+        assert!(applied.lost.is_empty(), "{:?}", applied.lost);
+        let mut other = base.clone();
+        save(&mut other, 3, &second);
+        save(&mut other, 2, &first);
+        assert_eq!(one.document(), other.document());
+        assert_eq!(tags_of(&one), both);
+    }
+}
+
+#[test]
+fn an_entry_that_is_added_again_while_another_removes_it_stays() {
+    let mut base = State::default();
+    save(&mut base, 1, &create(&tagged(), json!({"tags": ["a", "b"]}), &mut keys()));
+    let mut mine = base.clone();
+    save(&mut mine, 2, &retagged(&base, json!(["a"])));
+    assert_eq!(tags_of(&mine), json!(["a"]));
+    let back = retagged(&mine, json!(["a", "b"]));
+    let removed = retagged(&base, json!(["a"]));
+    save(&mut mine, 3, &back);
+    save(&mut mine, 4, &removed);
+    assert_eq!(tags_of(&mine), json!(["a", "b"]), "who removed it had not seen that it was added again");
+    let gone = retagged(&mine, json!(["a"]));
+    save(&mut mine, 5, &gone);
+    assert_eq!(tags_of(&mine), json!(["a"]), "and whoever has seen it can");
+}
+
+#[test]
+fn a_set_is_written_entry_by_entry_and_a_list_that_repeats_as_a_whole() {
+    let mut state = State::default();
+    save(&mut state, 1, &create(&tagged(), json!({"tags": ["a", "a"]}), &mut keys()));
+    assert_eq!(tags_of(&state), json!(["a", "a"]), "what is not valid is kept as it is");
+    assert!(!state.document().is_group(&Path::root().property("tags")));
+    let mended = retagged(&state, json!(["a", "long enough to be named by its hash instead of its text"]));
+    save(&mut state, 2, &mended);
+    let keys = &state.document().keys[&Path::root().property("tags")];
+    assert_eq!(keys[0].0, "\"a\"");
+    assert!(keys[1].0.starts_with('#'), "{keys:?}");
+    let written =
+        |tags: Value| -> Vec<String> { retagged(&state, tags).iter().map(|change| change.path.to_string()).collect() };
+    assert_eq!(written(json!(["a", "b"])).len(), 3, "one goes, one comes and has its place");
+    assert_eq!(written(json!(["a", "a"])), ["/tags"]);
+    let candidate = apply_json_patch(
+        &tagged(),
+        &state.document(),
+        &json!([{"op": "remove", "path": "/tags/@\"a\""}, {"op": "add", "path": "/tags/-", "value": "b"}]),
+        &mut self::keys(),
+    );
+    assert_eq!(candidate.expect("a good patch").value["tags"][1], json!("b"));
+}
+
+fn counting() -> Schema {
+    Schema::compile(&json!({"properties": {
+        "stock": {"type": "number", "x-merge": "counter"},
+        "parts": {"type": "array", "items": {"type": "object", "properties": {
+            "used": {"type": "integer", "x-merge": "counter"}}}}
+    }}))
+    .expect("a good schema")
+}
+
+fn counted(state: &State, patch: Value, once: &str) -> Vec<Change> {
+    let candidate = apply_merge_patch(&counting(), &state.document(), &patch, &mut keys());
+    changes(&counting(), state, &candidate, once)
+}
+
+#[test]
+fn what_two_people_take_away_at_once_is_taken_away_twice_and_what_comes_twice_only_once() {
+    let mut base = State::default();
+    save(&mut base, 1, &create(&counting(), json!({"stock": 10.5}), &mut keys()));
+    let mine = counted(&base, json!({"stock": 8}), "mine");
+    let theirs = counted(&base, json!({"stock": 9.25}), "theirs");
+    let mut state = base.clone();
+    save(&mut state, 2, &mine);
+    assert_eq!(state.document().value, json!({"stock": 8}));
+    let applied = state.apply(&theirs, stamp(3), 3, &|_, _| false);
+    assert_eq!(state.document().value.to_string(), r#"{"stock":6.75}"#);
+    assert!(applied.lost.is_empty(), "{:?}", applied.lost);
+    let effect = &applied.effects[0];
+    assert_eq!((effect.path.to_string().as_str(), effect.act), ("/stock", EffectKind::Changed));
+    assert_eq!((effect.old.clone(), effect.new.clone()), (Some(json!(8)), Some(json!(6.75))), "told as what it did");
+    // the same again, as it was or with another stamp
+    save(&mut state, 2, &mine);
+    save(&mut state, 4, &mine);
+    assert_eq!(state.document().value, json!({"stock": 6.75}));
+    let mut other = base.clone();
+    for (at, changes) in [(4, &mine), (3, &theirs), (2, &mine)] {
+        save(&mut other, at, changes);
+    }
+    assert_eq!(other.hash(&note(), uuid::Uuid::nil()), state.hash(&note(), uuid::Uuid::nil()));
+    assert!(counted(&state, json!({"stock": 6.750}), "none").is_empty());
+
+    // someone who says that there is none at all has seen what stood there, and differences to that are gone with it
+    let cleared = counted(&state, json!({"stock": null}), "x");
+    assert_eq!(cleared[0].act, Act::Set(Content::Absent));
+    save(&mut state, 9, &cleared);
+    assert_eq!(state.document().value, json!({}));
+    let begun = counted(&state, json!({"stock": 3}), "y");
+    save(&mut state, 10, &begun);
+    assert_eq!(state.document().value, json!({"stock": 3}));
+}
+
+fn note() -> crate::domain::ids::TypeName {
+    "note".parse().expect("a name")
+}
+
+#[test]
+fn numbers_in_items_count_too_and_survive_a_disk() {
+    use crate::domain::record::pack::{Dictionary, Values, pack, unpack};
+    let mut state = State::default();
+    save(&mut state, 1, &create(&counting(), json!({"stock": 1, "parts": [{"used": 2}, {"used": 5}]}), &mut keys()));
+    let candidate = |operations, once| {
+        let made = apply_json_patch(&counting(), &state.document(), &operations, &mut keys());
+        changes(&counting(), &state, &made.expect("a good patch"), once)
+    };
+    let used = |value| json!({"op": "replace", "path": "/parts/0/used", "value": value});
+    let one = candidate(json!([used(3)]), "a");
+    let two = candidate(json!([used(12), {"op": "replace", "path": "/stock", "value": 0}]), "b");
+    save(&mut state, 2, &one);
+    save(&mut state, 3, &two);
+    assert_eq!(state.document().value, json!({"parts": [{"used": 13}, {"used": 5}], "stock": 0}));
+    for values in [Values::Beside, Values::Inline] {
+        let mut dictionary = Dictionary::default();
+        let packed = pack(&state, 9, values, &mut dictionary);
+        let document = Some(state.document().value).filter(|_| values == Values::Beside);
+        let read = unpack(&packed, 9, document, &dictionary).expect("what was packed");
+        assert_eq!(read.document(), state.document());
+        assert_eq!(read.hash(&note(), uuid::Uuid::nil()), state.hash(&note(), uuid::Uuid::nil()));
+    }
 }

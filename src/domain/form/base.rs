@@ -162,12 +162,12 @@ fn widened(seal: &[u8]) -> [u8; 32] {
     wide
 }
 
-/// Gives keys to arrays that have none where the schema sees a repeated group.
+/// Gives keys to arrays that have none where the schema sees a repeated group, and takes those of a set's elements away.
 fn keyed(layout: &Layout, mut document: Document, maker: KeyMaker) -> Document {
     fn walk(shape: &Shape, path: &mut Path, value: &Value, keys: &mut Keys, maker: KeyMaker) {
         match (shape, value) {
             (Shape::Object(object), Value::Object(map)) => {
-                for property in object.properties().iter().filter(|property| !property.shape.is_leaf()) {
+                for property in object.properties().iter().filter(|property| property.shape != Shape::Leaf) {
                     let Some(value) = map.get(&property.name) else { continue };
                     path.0.push(Segment::Property(property.name.clone()));
                     walk(&property.shape, path, value, keys, maker);
@@ -185,6 +185,10 @@ fn keyed(layout: &Layout, mut document: Document, maker: KeyMaker) -> Document {
                     walk(item, path, value, keys, maker);
                     path.0.pop();
                 }
+            }
+            // rows of a list are known by where they stood in the form
+            (Shape::Set, _) => {
+                keys.remove(path);
             }
             _ => {}
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::project::is_difference;
 use super::{Bin, Content, Cover, Document, Order, Place, State, Write};
 use crate::domain::json;
 use crate::domain::path::Path;
@@ -110,14 +111,16 @@ impl State {
         }
         let after = self.document();
         for change in changes {
+            // a difference is told as what it did to its number
+            let path = change.path.parent().filter(|_| is_difference(&change.path)).unwrap_or(change.path.clone());
             let effect = |act, old: Option<&Value>, new: Option<&Value>| Effect {
-                path: change.path.clone(),
+                path: path.clone(),
                 act,
                 old: old.cloned(),
                 new: new.cloned(),
                 replaced: change.replaces.all,
             };
-            let (old, new) = (before.get(&change.path), after.get(&change.path));
+            let (old, new) = (before.get(&path), after.get(&path));
             let stands = self.stamp_at(&change.path) == stamp;
             match &change.act {
                 Act::Set(_) if stands && same(old, new) => {}

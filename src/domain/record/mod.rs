@@ -31,6 +31,7 @@ use crate::domain::json;
 pub use apply::{Act, Applied, Change, Effect, EffectKind, LostValue};
 pub use cover::Cover;
 pub use document::{Document, Keys};
+pub use project::difference;
 pub use restamp::Restamped;
 
 use super::ids::RevisionId;
@@ -160,19 +161,13 @@ impl State {
 
     /// The latest stamp anywhere in the record: when it was last changed, and by whom.
     pub fn latest(&self) -> Stamp {
-        let mut latest = Stamp::NEVER;
-        self.each_stamp(&mut |stamp| latest = latest.max(stamp));
-        latest
+        self.bin.as_ref().map_or(Stamp::NEVER, |bin| bin.stamp).max(self.root.latest())
     }
 
     /// Every stamp of a write, a removal, a rank or the bin.
     pub fn each_stamp(&self, see: &mut dyn FnMut(Stamp)) {
         self.bin.iter().for_each(|bin| see(bin.stamp));
-        self.root.visit(&mut Path::root(), &mut |_, place| {
-            place.write.iter().for_each(|write| see(write.stamp));
-            place.removal.iter().for_each(|removal| see(removal.stamp));
-            place.order.iter().for_each(|order| see(order.stamp));
-        });
+        self.root.each_stamp(see);
     }
 
     /// Whether it has repeated items, whose keys are no part of the document's text.
@@ -229,6 +224,20 @@ impl State {
 }
 
 impl Place {
+    /// The latest stamp at or below this place.
+    pub fn latest(&self) -> Stamp {
+        let mut latest = Stamp::NEVER;
+        self.each_stamp(&mut |stamp| latest = latest.max(stamp));
+        latest
+    }
+
+    fn each_stamp(&self, see: &mut dyn FnMut(Stamp)) {
+        self.write.iter().for_each(|write| see(write.stamp));
+        self.removal.iter().for_each(|removal| see(removal.stamp));
+        self.order.iter().for_each(|order| see(order.stamp));
+        self.inside.values().for_each(|below| below.each_stamp(see));
+    }
+
     /// Walks this place and all below it, parents first.
     pub fn visit(&self, path: &mut Path, see: &mut dyn FnMut(&Path, &Place)) {
         see(path, self);

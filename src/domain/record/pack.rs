@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::project::uncount;
 use super::{Bin, Content, Cover, Order, Place, Removal, State, Write, Written};
 use crate::domain::clock::Hlc;
 use crate::domain::ids::RevisionId;
@@ -221,19 +222,23 @@ fn fill(
     Ok(())
 }
 
-/// Takes out of the values that were filled in what only later writes below put there: a place that was removed would
+/// Takes out of the values that were filled in what only later writes below put there, and differences that add to them: a place that was removed would
 /// have its own copy if the write above had said anything of it.
 fn strip(place: &mut Place) {
-    let Place { write, inside, .. } = place;
-    if let Some(Write { content: Content::Json(text), .. }) = write {
-        strip_value(&mut text.0, inside);
+    if let Some(Write { content: Content::Json(text), .. }) = &mut place.write {
+        let mut value = std::mem::take(&mut text.0);
+        strip_value(&mut value, place);
+        if let Some(Write { content: Content::Json(text), .. }) = &mut place.write {
+            text.0 = value;
+        }
     }
-    inside.values_mut().for_each(strip);
+    place.inside.values_mut().for_each(strip);
 }
 
-fn strip_value(value: &mut Value, inside: &BTreeMap<Segment, Place>) {
+fn strip_value(value: &mut Value, place: &Place) {
+    uncount(place, value);
     let Some(map) = value.as_object_mut() else { return };
-    for (segment, below) in inside {
+    for (segment, below) in &place.inside {
         let Segment::Property(name) = segment else { continue };
         if below.write.is_some() {
             continue;
@@ -241,7 +246,7 @@ fn strip_value(value: &mut Value, inside: &BTreeMap<Segment, Place>) {
         if below.removal.is_some() {
             map.shift_remove(name);
         } else if let Some(value) = map.get_mut(name) {
-            strip_value(value, &below.inside);
+            strip_value(value, below);
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Content, Document, Keys, Order, Place, State};
+use crate::domain::json::Decimal;
 use crate::domain::path::{ItemKey, Path, Segment};
 use crate::domain::stamp::Stamp;
 
@@ -68,6 +69,47 @@ impl Place {
     }
 }
 
+/// The key under which a difference is kept below the number that it adds to: its name, marked so that it is taken for
+/// no item of a group and no element of a set.
+pub fn difference(once: &str) -> ItemKey {
+    ItemKey(format!("{DIFFERENCE}{once}"))
+}
+
+const DIFFERENCE: char = '+';
+
+/// Whether a place is a difference that adds to the number above it.
+pub(super) fn is_difference(path: &Path) -> bool {
+    matches!(path.0.last(), Some(Segment::Item(key)) if key.0.starts_with(DIFFERENCE))
+}
+
+/// What all differences that are kept below a number come to, if there are any.
+fn differences(place: &Place) -> Option<Decimal> {
+    let differences = place.inside.iter().filter_map(|(segment, below)| match (segment, &below.write) {
+        (Segment::Item(key), Some(write)) if key.0.starts_with(DIFFERENCE) => match &write.content {
+            Content::Json(text) => Decimal::of(&text.0),
+            Content::Absent | Content::Group => None,
+        },
+        _ => None,
+    });
+    let mut differences = differences.peekable();
+    differences.peek()?;
+    differences.try_fold(Decimal::ZERO, |sum, by| sum.plus(&by))
+}
+
+/// A number as it shows: with the differences below it. What cannot be added to it changes nothing.
+fn counted(place: &Place, number: Value) -> Value {
+    let sum = differences(place).and_then(|by| Decimal::of(&number)?.plus(&by));
+    sum.map_or(number, |sum| sum.to_value())
+}
+
+/// The reverse: what was written at the place itself, from what shows there.
+pub(super) fn uncount(place: &Place, shown: &mut Value) {
+    let number = differences(place).and_then(|by| Decimal::of(shown)?.minus(&by));
+    if let Some(number) = number {
+        *shown = number.to_value();
+    }
+}
+
 pub(super) fn rank(place: &Place) -> &str {
     place.order.as_ref().map_or("", |Order { rank, .. }| rank)
 }
@@ -103,7 +145,10 @@ fn project(place: &Place, above: Option<Value>, inherited: Stamp, path: &mut Pat
         |(segment, child): (&Segment, &Place)| matches!(segment, Segment::Property(_)) && child.is_written();
     if !place.inside.iter().any(is_written) {
         // what was removed under an earlier value does not hide a later one
-        return content;
+        return match content {
+            Some(number @ Value::Number(_)) => Some(counted(place, number)),
+            content => content,
+        };
     }
     // whatever stood here is an object now that something was written inside, and is there if only as an empty one; so a
     // record read back, with what shows in the place of what was written, shows the same ever after

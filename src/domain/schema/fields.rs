@@ -123,7 +123,7 @@ impl Collector<'_, '_> {
                     let facets = Facets::gather(document, &certain, &conditional, &[]);
                     self.collect(&facets, item, &format!("{pointer}/@"));
                 }
-                Shape::Leaf => {}
+                Shape::Set | Shape::Counter | Shape::Leaf => {}
             }
         }
     }
@@ -188,7 +188,7 @@ fn kind(document: &Document, facets: &Facets, shape: &Shape) -> Kind {
     match shape {
         Shape::Object(_) => return Kind::Object,
         Shape::Group(_) => return Kind::Group,
-        Shape::Leaf => {}
+        Shape::Set | Shape::Counter | Shape::Leaf => {}
     }
     let word = |word: &str| facets.all().find_map(|id| document.nodes[id].keyword(word));
     if facets.certain.iter().any(|&id| document.nodes[id].keyword("const").is_some()) {

@@ -17,7 +17,11 @@ pub enum Shape {
     Object(ObjectShape),
     /// An array of objects of one shape: a repeated group, whose items have keys and are of the shape that is held here.
     Group(Box<Shape>),
-    /// One value, replaced whole: scalars, lists of scalars, values of several possible shapes, free property names,
+    /// A list without repeats: each element on its own, adding wins. Elements are known by their value.
+    Set,
+    /// A number of which differences add up: what two people take away at once is taken away twice.
+    Counter,
+    /// One value, replaced whole: scalars, other lists of scalars, values of several possible shapes, free property names,
     /// recursion, and whatever a rule from outside ties together.
     Leaf,
 }
@@ -69,12 +73,14 @@ impl Shape {
         path.iter().try_fold(self, |shape, segment| match shape {
             Shape::Object(object) => Some(object.shape_of(segment.as_ref())),
             Shape::Group(item) => Some(item.as_ref()),
-            Shape::Leaf => None,
+            Shape::Set => Some(&Shape::Leaf),
+            Shape::Counter | Shape::Leaf => None,
         })
     }
 
+    /// Whether what is inside has no shape of its own.
     pub fn is_leaf(&self) -> bool {
-        matches!(self, Shape::Leaf)
+        matches!(self, Shape::Leaf | Shape::Set | Shape::Counter)
     }
 
     /// Makes one value of what stands at a path. Nothing happens below a leaf.
@@ -92,7 +98,7 @@ impl Shape {
             // a repeated group whose items are one value has nothing to merge inside: it is a list
             Shape::Group(_) if rest.is_empty() => *self = Shape::Leaf,
             Shape::Group(item) => item.make_leaf(rest),
-            Shape::Leaf => {}
+            Shape::Set | Shape::Counter | Shape::Leaf => {}
         }
     }
 
@@ -149,6 +155,8 @@ impl Builder<'_, '_> {
             self.object(&facets, &fixed, is_root)
         } else if types == Types::ARRAY {
             self.array(&facets)
+        } else if self.is_counter(&facets, types) {
+            Shape::Counter
         } else {
             Shape::Leaf
         };
@@ -196,8 +204,50 @@ impl Builder<'_, '_> {
         };
         match self.shape(&items(&facets.certain), &items(&facets.conditional), false) {
             item @ Shape::Object(_) => Shape::Group(Box::new(item)),
+            Shape::Leaf if self.is_set(facets) => Shape::Set,
             _ => Shape::Leaf,
         }
+    }
+}
+
+impl Builder<'_, '_> {
+    /// Whether elements may come and go one by one: the list says that none repeats, or that it is a set, and nothing
+    /// in its schema looks at it as a whole, but for how many there are.
+    fn is_set(&self, facets: &Facets) -> bool {
+        let merges = self.says(facets, "x-merge", "set")
+            || self.says(facets, "uniqueItems", true) && !self.says(facets, "x-merge", "lww");
+        merges && self.is_looked_at_in_parts(facets)
+    }
+
+    /// Whether it is a number that says that differences add up.
+    fn is_counter(&self, facets: &Facets, types: Types) -> bool {
+        types == Types::NUMBER && self.says(facets, "x-merge", "counter") && self.is_looked_at_in_parts(facets)
+    }
+
+    fn says(&self, facets: &Facets, word: &str, what: impl Into<Value>) -> bool {
+        let what = what.into();
+        facets.certain.iter().any(|&id| self.document.nodes[id].keyword(word) == Some(&what))
+    }
+
+    /// Whether no rule of its own schema allows only certain values of the whole.
+    fn is_looked_at_in_parts(&self, facets: &Facets) -> bool {
+        const WHOLE: [&str; 13] = [
+            "const",
+            "enum",
+            "not",
+            "anyOf",
+            "oneOf",
+            "if",
+            "then",
+            "else",
+            "contains",
+            "dependentSchemas",
+            "dependentRequired",
+            "unevaluatedItems",
+            "x-compute",
+        ];
+        let mut nodes = facets.certain.iter().map(|&id| &self.document.nodes[id]);
+        facets.conditional.is_empty() && !nodes.any(|node| WHOLE.iter().any(|word| node.keyword(word).is_some()))
     }
 }
 
@@ -211,6 +261,8 @@ mod tests {
     fn sketch(shape: &Shape) -> String {
         match shape {
             Shape::Leaf => String::new(),
+            Shape::Set => "*".into(),
+            Shape::Counter => "+".into(),
             Shape::Group(item) => format!("[{}]", sketch(item)),
             Shape::Object(object) => {
                 let properties: Vec<String> = object

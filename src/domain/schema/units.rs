@@ -212,6 +212,12 @@ pub(super) fn find(document: &Document, shape: &mut Shape) -> Units {
     let mut finder = Finder { document, shape, rules: Vec::new(), seen: HashSet::new() };
     finder.walk(document.root(), &Place::default());
     let rules = finder.rules;
+    // what adds up from parts could break what a rule says of the whole
+    for place in rules.iter().flat_map(|rule| rule.places.keys()) {
+        if matches!(shape.at(&place.path()), Some(Shape::Set | Shape::Counter)) {
+            shape.make_leaf(&place.path());
+        }
+    }
     let mut joined = join(rules, shape);
     loop {
         let leaves: BTreeSet<Place> = joined.iter().flat_map(|rule| unholdable(rule, shape)).collect();
@@ -345,7 +351,7 @@ fn removable_parts(shape: &Shape, place: &Place, found: &mut Vec<Place>) {
     for property in object.properties() {
         let part = place.name(&property.name);
         match &property.shape {
-            Shape::Leaf => {}
+            Shape::Leaf | Shape::Set | Shape::Counter => {}
             Shape::Object(_) if property.required => removable_parts(shape, &part, found),
             Shape::Object(_) | Shape::Group(_) => found.push(part),
         }

@@ -222,7 +222,7 @@ async fn write(
     candidate: &Document,
 ) -> Result<(RecordId, Done), NodeError> {
     let (node, actor) = (sent.node(), &sent.actor);
-    let changes = diff::changes(layout.schema(), &base.state, candidate);
+    let changes = diff::changes(layout.schema(), &base.state, candidate, &base.submission.to_string());
     let done = if changes.is_empty() { Done::Unchanged } else { Done::Saved };
     let held = if base.is_new() {
         node.create_from_form(actor, type_name, base.record, candidate, changes).await?.held

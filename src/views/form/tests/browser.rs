@@ -93,7 +93,7 @@ impl Page {
     }
 
     pub fn changes(&self) -> Vec<Change> {
-        diff::changes(self.layout.schema(), &self.base.state, &self.post().candidate)
+        diff::changes(self.layout.schema(), &self.base.state, &self.post().candidate, "once")
     }
 
     pub fn names(&self) -> Vec<&str> {
