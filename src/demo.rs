@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::future::try_join_all;
+use outpost::domain::ids::RecordId;
 use outpost::domain::people::{Actor, Role};
 use outpost::domain::schema::SAMPLES;
 use outpost::node::{Caches, Identity, Link, Node, NodeError, Patch, Person, World};
@@ -97,6 +98,46 @@ struct SampleChange {
     patch: Value,
 }
 
+/// One save of the demo's past: a record is made, or changed later.
+struct Step<'a> {
+    /// Days from today on, below zero, and the hour.
+    moment: (i64, i64),
+    by: usize,
+    type_name: &'a str,
+    id: RecordId,
+    data: &'a Value,
+    is_change: bool,
+}
+
+impl Sample {
+    fn steps<'a>(&'a self, type_name: &'a str, id: RecordId) -> impl Iterator<Item = Step<'a>> {
+        let step = move |days_ago: i64, hour, by, data, is_change| Step {
+            moment: (-days_ago, hour),
+            by,
+            type_name,
+            id,
+            data,
+            is_change,
+        };
+        let made = step(self.days_ago, self.hour, self.by, &self.data, false);
+        let changes = self.changes.iter();
+        let changes = changes.map(move |change| step(change.days_ago, change.hour, change.by, &change.patch, true));
+        std::iter::once(made).chain(changes)
+    }
+}
+
+impl Step<'_> {
+    async fn take(&self, node: &Node, actors: &[Actor]) -> Result<(), NodeError> {
+        let (actor, data) = (&actors[self.by], dated(self.data, SystemWorld.now()));
+        if self.is_change {
+            node.patch_record(actor, self.type_name, self.id, None, Patch::Merge(data)).await?;
+        } else {
+            node.create_record(actor, self.type_name, Some(self.id), data).await?;
+        }
+        Ok(())
+    }
+}
+
 pub async fn run(demo: Demo, settings: &Settings) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let listener = demo.listen.bind("--listen")?;
@@ -118,7 +159,7 @@ pub async fn run(demo: Demo, settings: &Settings) -> Result<(), Failure> {
     let edge = async {
         let edge = open_edge(&dir.path().join("edge"), &hub).await?;
         let edge = Running::start(edge, edge_listener, &switch, &demo.site, Some(shown.clone())).await?;
-        in_step(&edge).await;
+        in_step(&hub, &edge).await;
         Ok::<_, Failure>(edge)
     };
     let ended = match edge.await {
@@ -227,31 +268,19 @@ async fn fill(node: &Node, past: &Past) -> Result<(), NodeError> {
     for (name, schema) in SAMPLES {
         node.create_type(&actors[0], name, schema.as_bytes()).await?;
     }
-    // by the moment, so that the clock only moves on
-    let mut samples: Vec<(&str, Sample)> = Vec::new();
-    let mut later = Vec::new();
+    let mut samples: Vec<(&str, RecordId, Sample)> = Vec::new();
     for (type_name, text) in RECORDS {
         let records: Vec<Sample> =
             serde_json::from_str(text).expect("the demo's records are well-formed, as a test shows");
-        samples.extend(records.into_iter().map(|sample| (type_name, sample)));
+        samples.extend(records.into_iter().map(|sample| (type_name, node.new_id(), sample)));
     }
-    samples.sort_by_key(|(_, sample)| (-sample.days_ago, sample.hour));
-    for moment in samples.chunk_by(|(_, a), (_, b)| (a.days_ago, a.hour) == (b.days_ago, b.hour)) {
-        past.go(moment[0].1.days_ago, moment[0].1.hour);
-        let made = moment.iter().map(async |(type_name, sample)| {
-            let data = dated(&sample.data, SystemWorld.now());
-            let created = node.create_record(&actors[sample.by], type_name, None, data).await?;
-            Ok::<_, NodeError>((*type_name, created.held.id, &sample.changes))
-        });
-        later.extend(try_join_all(made).await?);
-    }
-    let mut changes: Vec<_> =
-        later.iter().flat_map(|(name, id, changes)| changes.iter().map(move |change| (*name, *id, change))).collect();
-    changes.sort_by_key(|(_, _, change)| (-change.days_ago, change.hour));
-    for (type_name, id, change) in changes {
-        past.go(change.days_ago, change.hour);
-        let patch = Patch::Merge(dated(&change.patch, SystemWorld.now()));
-        node.patch_record(&actors[change.by], type_name, id, None, patch).await?;
+    // in the order of the moments, for the clock only moves on; what is of one moment is about different records
+    let mut steps: Vec<Step<'_>> = samples.iter().flat_map(|(name, id, sample)| sample.steps(name, *id)).collect();
+    steps.sort_by_key(|step| step.moment);
+    for moment in steps.chunk_by(|a, b| a.moment == b.moment) {
+        let (days_ago, hour) = moment[0].moment;
+        past.go(-days_ago, hour);
+        try_join_all(moment.iter().map(|step| step.take(node, &actors))).await?;
     }
     Ok(())
 }
@@ -289,11 +318,16 @@ async fn open_edge(dir: &Path, hub: &Running) -> Result<Served, Failure> {
     Served::of(store, caches, identity).await
 }
 
-/// Waits until the first copy is there, or a while: the demo is of use before.
-async fn in_step(edge: &Running) {
-    let Some(link) = edge.served.link() else { return };
+/// Waits until the first copy is there and the hub has heard so, or a while: the demo is of use before.
+async fn in_step(hub: &Running, edge: &Running) {
+    let (Some(link), Some(nodes)) = (edge.served.link(), hub.served.nodes()) else { return };
     let mut status = link.watch();
-    let reached = status.wait_for(|status| status.in_step);
+    let reached = async {
+        let _ = status.wait_for(|status| status.in_step).await;
+        while nodes.list().await.is_ok_and(|known| known.iter().any(|node| !node.in_step)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
     if tokio::time::timeout(Duration::from_secs(10), reached).await.is_err() {
         tracing::warn!("the edge is not in step with the hub yet");
     }

@@ -69,7 +69,7 @@ fn hub(here: Here) -> Frame {
         person: Some(Person::named("Mei Tanaka")),
         may: May { edit: true, design: true, admin: true },
         types: rail(),
-        attention: 5,
+        attention: 5.into(),
         csrf: "c5rf-t0ken".into(),
         look: Look::default(),
         here,
@@ -287,8 +287,12 @@ fn list_page(frame: Frame) -> ListPage {
             is_live: at == 0,
         })
         .collect();
-    let tab =
-        |words: &str, count, current| Tab { href: "/records/work-order".into(), words: words.into(), count, current };
+    let tab = |words: &str, count: Option<u64>, current| Tab {
+        href: "/records/work-order".into(),
+        words: words.into(),
+        count: count.map(Into::into),
+        current,
+    };
     ListPage {
         frame,
         type_: work_orders(),
@@ -499,10 +503,10 @@ fn design(frame: Frame) -> DesignPage {
 }
 
 fn attention(frame: Frame) -> AttentionPage {
-    let tab = |words: &str, count, current| Tab {
+    let tab = |words: &str, count: u64, current| Tab {
         href: "/attention".into(),
         words: words.into(),
-        count: Some(count),
+        count: Some(count.into()),
         current,
     };
     let remarks = |words: &str, who: &str, at: &str, place: &str| Side {
@@ -561,7 +565,7 @@ fn attention(frame: Frame) -> AttentionPage {
                 post("/records/work-order/2377", "restore", "Restore all of it", ""),
             ],
         }],
-        next: None,
+        ..AttentionPage::default()
     }
 }
 
@@ -796,7 +800,7 @@ fn pages() -> Vec<(&'static str, String)> {
     add(
         "home-empty",
         HomePage {
-            frame: Frame { types: vec![], attention: 0, ..hub(Here::Home) },
+            frame: Frame { types: vec![], attention: 0.into(), ..hub(Here::Home) },
             now: clock().heading(),
             ..HomePage::default()
         }
@@ -971,7 +975,8 @@ fn pages() -> Vec<(&'static str, String)> {
     add("attention", attention(hub(Here::Attention)).render());
     add(
         "attention-empty",
-        AttentionPage { frame: Frame { attention: 0, ..hub(Here::Attention) }, ..AttentionPage::default() }.render(),
+        AttentionPage { frame: Frame { attention: 0.into(), ..hub(Here::Attention) }, ..AttentionPage::default() }
+            .render(),
     );
     add("sync-edge", edge_sync().render());
     add("sync-hub", hub_sync().render());

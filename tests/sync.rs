@@ -44,6 +44,23 @@ async fn what_is_saved_on_either_side_is_soon_on_both_and_both_know_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_edge_hears_what_its_hub_is_called_now_and_knows_it_after_a_restart() {
+    let hub = HubNode::start(Kind::Sqlite).await;
+    let mut edge = EdgeNode::join(&hub, Kind::Sqlite, json!("all")).await;
+    edge.until_in_step().await;
+    assert_eq!(edge.link.status().hub_name, "Tern Bay hub");
+    hub.rename("Tern Bay, new").await;
+    edge.link.sync_now();
+    let mut watch = edge.link.watch();
+    let heard = watch.wait_for(|status| status.hub_name == "Tern Bay, new");
+    tokio::time::timeout(Duration::from_secs(20), heard).await.expect("soon").expect("it runs");
+    hub.stop().await;
+    edge.restart().await;
+    assert_eq!(edge.link.status().hub_name, "Tern Bay, new");
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_save_is_visible_on_the_other_node_at_once() {
     let hub = HubNode::start(Kind::Sqlite).await;
     let edge = EdgeNode::join(&hub, Kind::Sqlite, json!("all")).await;

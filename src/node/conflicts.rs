@@ -66,9 +66,23 @@ pub struct Side {
     pub node: NodeId,
 }
 
+/// A page of values that lost.
+#[derive(Debug, Clone, Default)]
+pub struct Conflicts {
+    pub items: Vec<Conflict>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
 impl Node {
-    /// Values that lost, newest first; in one state or in any. At most `limit`.
-    pub async fn conflicts(&self, actor: &Actor, state: Option<&str>, limit: usize) -> Result<Vec<Conflict>> {
+    /// Values that lost, newest first; in one state or in any. At most `limit`, from `cursor` on.
+    pub async fn conflicts(
+        &self,
+        actor: &Actor,
+        state: Option<&str>,
+        limit: usize,
+        cursor: Option<String>,
+    ) -> Result<Conflicts> {
         authorise(actor, Operation::See, None, &[])?;
         let filters =
             state.map(|state| Filter { path: vec!["state".into()], operator: Operator::Equal, value: json!(state) });
@@ -78,9 +92,10 @@ impl Node {
             sort: vec![Sort { by: SortKey::Changed, descending: true }],
             binned: false,
             limit,
-            cursor: None,
+            cursor,
         };
-        self.present(self.store().records(&query).await?.items).await
+        let page = self.store().records(&query).await?;
+        Ok(Conflicts { items: self.present(page.items).await?, next: page.next })
     }
 
     /// The open ones of one record.
@@ -136,9 +151,10 @@ impl Node {
     }
 
     /// Records people should look at: not valid, edited after deletion, written under a publication that is not here.
-    pub async fn flagged(&self, actor: &Actor, flags: Flags, limit: usize) -> Result<Vec<Held>> {
+    /// At most `limit`, newest change first, all of them with a number below `before`.
+    pub async fn flagged(&self, actor: &Actor, flags: Flags, before: Option<u64>, limit: usize) -> Result<Vec<Held>> {
         authorise(actor, Operation::See, None, &[])?;
-        Ok(self.store().flagged(flags, limit).await?)
+        Ok(self.store().flagged(flags, before, limit).await?)
     }
 
     async fn open_conflict(&self, actor: &Actor, id: Uuid) -> Result<(Held, Conflict)> {

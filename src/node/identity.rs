@@ -4,7 +4,7 @@ use super::{Node, NodeError, Result, World};
 use crate::domain::FieldError;
 use crate::domain::ids::{Epoch, Incarnation, NodeId};
 use crate::domain::people::{Actor, Operation, authorise};
-use crate::store::{LocalChange, Outcome, Request, Store};
+use crate::store::{LocalChange, Outcome, Request, Store, StoreError};
 
 /// Who this node is; kept in its own database, never copied to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,9 +44,29 @@ impl Identity {
     /// The identity in this store, if it has one yet.
     pub async fn load(store: &dyn Store) -> Result<Option<Self>> {
         let Some(value) = store.local(KIND, KIND).await? else { return Ok(None) };
-        let identity =
-            serde_json::from_value(value).map_err(|err| crate::store::StoreError::Damaged(err.to_string()))?;
+        let identity = serde_json::from_value(value).map_err(|err| StoreError::Damaged(err.to_string()))?;
         Ok(Some(identity))
+    }
+
+    /// What the node of this store is called now: a name may change while the node runs.
+    pub(crate) async fn name_in(store: &dyn Store) -> std::result::Result<Option<String>, StoreError> {
+        let value = store.local(KIND, KIND).await?;
+        Ok(value.and_then(|value| Some(value.get("name")?.as_str()?.to_owned())))
+    }
+
+    /// Writes down what the hub of this edge is called now, for the next start.
+    pub(crate) async fn hub_is_called(store: &dyn Store, name: &str) -> Result<()> {
+        let Some(mut identity) = Self::load(store).await? else { return Ok(()) };
+        let standing = serde_json::to_value(&identity).expect("an identity is plain data");
+        match &mut identity.role {
+            Role::Edge(upstream) if upstream.name != name => upstream.name = name.to_owned(),
+            _ => return Ok(()),
+        }
+        let value = serde_json::to_value(&identity).expect("an identity is plain data");
+        let change = LocalChange { kind: KIND, key: KIND.into(), value: Some(value), expect: Some(Some(standing)) };
+        // whoever wrote it meanwhile is heard again with the next hello
+        store.write(Request::Local(vec![change])).await?;
+        Ok(())
     }
 
     /// A hub of its own, with a new identity.
@@ -73,7 +93,7 @@ impl Identity {
 }
 
 impl Node {
-    /// Gives this node another name. The nodes that joined before know it by its old one.
+    /// Gives this node another name. The edges of a hub hear it with their next hello.
     pub async fn rename(&self, actor: &Actor, name: &str) -> Result<()> {
         authorise(actor, Operation::Administer, None, &[])?;
         let name = name.trim();

@@ -282,7 +282,7 @@ impl Store for Watched {
                 grown.sort();
                 grown.dedup();
                 // records may have come before the publication they were written under
-                let waiting = self.store.flagged(Flags::UNKNOWN_REVISION, 1).await?;
+                let waiting = self.store.flagged(Flags::UNKNOWN_REVISION, None, 1).await?;
                 if !waiting.is_empty() {
                     for name in grown {
                         self.store.write(Request::Rejudge(name.clone())).await?;
@@ -305,8 +305,8 @@ impl Store for Watched {
         self.store.tallies().await
     }
 
-    async fn flagged(&self, flags: Flags, limit: usize) -> Result<Vec<Held>, StoreError> {
-        self.store.flagged(flags, limit).await
+    async fn flagged(&self, flags: Flags, before: Option<u64>, limit: usize) -> Result<Vec<Held>, StoreError> {
+        self.store.flagged(flags, before, limit).await
     }
 
     async fn history(&self, type_name: &TypeName, id: RecordId) -> Result<Vec<HistoryLine>, StoreError> {

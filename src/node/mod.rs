@@ -25,7 +25,7 @@ use crate::domain::record::hash::Hash;
 use crate::domain::stamp::Author;
 use crate::store::{Held, LocalRecord, LocalSave, Notice, Outcome, Request, Store, StoreError};
 
-pub use conflicts::{Conflict, ConflictState, Side};
+pub use conflicts::{Conflict, ConflictState, Conflicts, Side};
 pub use identity::{Identity, Role as NodeRole, Upstream};
 pub use link::{KnownNode, Link, LinkState, LinkStatus, Nodes, settled};
 pub use memory::{Caches, Revision, Type};

@@ -51,8 +51,9 @@ pub trait Store: Send + Sync {
     /// How many records of each type there are.
     async fn tallies(&self) -> Result<Vec<Tally>, StoreError>;
 
-    /// Records that people should look at, newest change first: those with any of these flags. `limit` at most.
-    async fn flagged(&self, flags: Flags, limit: usize) -> Result<Vec<Held>, StoreError>;
+    /// Records that people should look at, newest change first: those with any of these flags. `limit` at most, all of
+    /// them with a number below `before`.
+    async fn flagged(&self, flags: Flags, before: Option<u64>, limit: usize) -> Result<Vec<Held>, StoreError>;
 
     /// Every change of a record this node saw, newest first. What its creation did is no line: it is the record.
     async fn history(&self, type_name: &TypeName, id: RecordId) -> Result<Vec<HistoryLine>, StoreError>;

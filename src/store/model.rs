@@ -311,9 +311,10 @@ impl Store for Model {
         Ok(tallies.into_values().collect())
     }
 
-    async fn flagged(&self, flags: Flags, limit: usize) -> Result<Vec<Held>, StoreError> {
+    async fn flagged(&self, flags: Flags, before: Option<u64>, limit: usize) -> Result<Vec<Held>, StoreError> {
         let memory = self.open()?;
-        let mut found: Vec<&Held> = memory.records.values().filter(|held| held.flags.0 & flags.0 != 0).collect();
+        let is_wanted = |held: &&Held| held.flags.0 & flags.0 != 0 && before.is_none_or(|before| held.seq < before);
+        let mut found: Vec<&Held> = memory.records.values().filter(is_wanted).collect();
         found.sort_by_key(|held| std::cmp::Reverse(held.seq));
         Ok(found.into_iter().take(limit).cloned().collect())
     }

@@ -174,7 +174,8 @@ impl Hub {
 
     pub async fn enrol(&self, enrol: &Enrol) -> Result<Enrolled> {
         let node = NodeId(self.world.random() as u64);
-        enrolment::admit(&*self.store, &self.identity, enrol, self.world.now(), node).await
+        let hub = Identity { name: self.name().await?, ..self.identity.clone() };
+        enrolment::admit(&*self.store, &hub, enrol, self.world.now(), node).await
     }
 
     pub async fn hello(&self, node: &NodeRecord, hello: &Hello) -> Result<Welcome> {
@@ -205,7 +206,7 @@ impl Hub {
         Ok(Welcome {
             protocol,
             node: self.identity.node,
-            name: self.identity.name.clone(),
+            name: self.name().await?,
             epoch,
             clock,
             scope: node.scope.clone(),
@@ -214,6 +215,11 @@ impl Hub {
             limits: self.limits,
             ratchet: None,
         })
+    }
+
+    /// What this hub is called now.
+    async fn name(&self) -> Result<String> {
+        Ok(Identity::name_in(&*self.store).await?.unwrap_or_else(|| self.identity.name.clone()))
     }
 
     /// What of the scope is held here, at one moment.

@@ -330,10 +330,24 @@ impl Runner {
         };
         match interrupted {
             Ok(event) => {
+                if let Some(Event::Welcomed { welcome, .. }) = &event {
+                    self.hub_is_called(&welcome.name).await;
+                }
                 event.into_iter().chain(hurry.then_some(Event::Now)).for_each(|event| self.handle(event));
                 true
             }
             Err(command) => self.react(Woken::Command(command)).await,
+        }
+    }
+
+    /// The hub says what it is called with every welcome.
+    async fn hub_is_called(&mut self, name: &str) {
+        if name.is_empty() || name == self.shown.hub_name {
+            return;
+        }
+        self.shown.hub_name = name.to_owned();
+        if let Err(err) = Identity::hub_is_called(&*self.carrier.store, name).await {
+            tracing::warn!("the new name of the hub is not kept over a restart: {err}");
         }
     }
 

@@ -4,7 +4,7 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 
 use super::frame::Frame;
-use super::part::{self, Link, Post, Tab, Versus, When};
+use super::part::{self, Link, Post, Tab, Total, Versus, When};
 
 /// `GET /attention`, `?kind=lost|invalid|edited`.
 #[derive(Debug, Clone, Default, Template)]
@@ -16,8 +16,19 @@ pub struct AttentionPage {
     pub lost: Vec<Lost>,
     pub invalid: Vec<Invalid>,
     pub edited: Vec<Edited>,
-    /// The next page, where there is more than fits on one.
+    /// Where all are, for each kind that has more than are shown among the others.
+    pub more: More,
+    /// The next page, and the first, where there is more of one kind than fits on a page.
     pub next: Option<String>,
+    pub first: Option<String>,
+}
+
+/// The pages of whatever is not shown in full.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct More {
+    pub lost: Option<String>,
+    pub invalid: Option<String>,
+    pub edited: Option<String>,
 }
 
 /// A value that lost a merge.
@@ -59,11 +70,9 @@ impl AttentionPage {
     /// "5 things a person should look at."
     fn fact(&self) -> String {
         match self.frame.attention {
-            0 => "Nothing waits for anybody.".to_owned(),
-            1 => "One thing a person should look at. It blocks nobody.".to_owned(),
-            n => {
-                format!("{} a person should look at. None of them blocks anybody.", part::counted(n, "thing", "things"))
-            }
+            Total { n: 0, .. } => "Nothing waits for anybody.".to_owned(),
+            Total { n: 1, more: false } => "One thing a person should look at. It blocks nobody.".to_owned(),
+            total => format!("{total} things a person should look at. None of them blocks anybody."),
         }
     }
 }

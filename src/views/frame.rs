@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use askama::Template;
 use askama::filters::HtmlSafe;
 
-use super::part::{Banner, Person, Toast, Tone};
+use super::part::{Banner, Person, Toast, Tone, Total};
 
 /// Everything a page needs besides its own content. Handlers make one for each request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Frame {
     /// The types that have records here, in the order of the rail.
     pub types: Vec<RailType>,
     /// How many things wait in `/attention`.
-    pub attention: u64,
+    pub attention: Total,
     /// The value of `_csrf`, which every posting form carries.
     pub csrf: String,
     pub look: Look,

@@ -271,9 +271,30 @@ impl HtmlSafe for Link {}
 pub struct Tab {
     pub href: String,
     pub words: String,
-    pub count: Option<u64>,
+    pub count: Option<Total>,
     pub current: bool,
 }
+
+/// How many there are, counted to the end or only so far: "1,284", "200+".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Total {
+    pub n: u64,
+    /// There are more than `n`.
+    pub more: bool,
+}
+
+impl From<u64> for Total {
+    fn from(n: u64) -> Total {
+        Total { n, more: false }
+    }
+}
+
+impl Display for Total {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "{}{}", grouped(self.n), if self.more { "+" } else { "" })
+    }
+}
+impl HtmlSafe for Total {}
 
 /// How far a save has travelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::domain::people::Role;
 use crate::node::{LinkState, LinkStatus, Node, NodeRole};
 use crate::store::{Filter, Operator, Query, Sort, SortKey, Tally};
 use crate::views::frame::{self, DemoLink, Density, Frame, Here, Look, May, RailType, Theme};
-use crate::views::part::{Banner, Link, Person, Toast, Tone, counted, type_icon};
+use crate::views::part::{Banner, Link, Person, Toast, Tone, Total, counted, type_icon};
 use crate::views::records::several;
 use crate::views::value::Clock;
 
@@ -85,13 +85,14 @@ pub fn living(tallies: &[Tally], name: &TypeName) -> u64 {
 }
 
 /// How many things wait for a person: lost values nobody decided about, and records that are flagged.
-async fn attention(node: &Node, tallies: &[Tally]) -> Result<u64, WebError> {
+async fn attention(node: &Node, tallies: &[Tally]) -> Result<Total, WebError> {
     let lost = tallies.iter().any(|tally| tally.type_name.as_str() == TypeName::LOST && tally.living > 0);
-    let open = if lost { open_lost(node).await? } else { 0 };
-    Ok(open + tallies.iter().map(|tally| tally.flagged).sum::<u64>())
+    let open = if lost { open_lost(node).await? } else { Total::default() };
+    Ok(Total { n: open.n + tallies.iter().map(|tally| tally.flagged).sum::<u64>(), ..open })
 }
 
-async fn open_lost(node: &Node) -> Result<u64, WebError> {
+/// How many values lost and nobody has decided, counted up to [`MANY`].
+pub async fn open_lost(node: &Node) -> Result<Total, WebError> {
     let query = Query {
         type_name: TypeName::built_in(TypeName::LOST),
         filters: vec![Filter { path: vec!["state".into()], operator: Operator::Equal, value: json!("open") }],
@@ -100,7 +101,8 @@ async fn open_lost(node: &Node) -> Result<u64, WebError> {
         limit: MANY,
         cursor: None,
     };
-    Ok(node.store().records(&query).await?.items.len() as u64)
+    let page = node.store().records(&query).await?;
+    Ok(Total { n: page.items.len() as u64, more: page.next.is_some() })
 }
 
 /// How an edge stands with its hub. What waits is counted now: a save that was just made is among it.

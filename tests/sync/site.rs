@@ -214,6 +214,12 @@ impl HubNode {
         self.hub.invite("platform 7", scope).await.expect("an invitation is made")
     }
 
+    /// Writes another name down, as setting up a hub does.
+    pub async fn rename(&self, name: &str) {
+        let identity = Identity { name: name.into(), ..self.identity.clone() };
+        assert!(identity.settle(&*self.store).await.expect("the store works"), "it had a name in its store already");
+    }
+
     pub async fn pause_server(&mut self) {
         self.hub.close();
         self.server.stop(true).await;
@@ -281,6 +287,8 @@ impl EdgeNode {
 
     pub async fn restart(&mut self) {
         self.link.stop().await;
+        let identity = Identity::load(&*self.store).await.expect("the store works");
+        self.identity = identity.expect("it has joined");
         self.link = start(&self.store, &self.identity, &self.world, &self.offset, &self.switch).await;
     }
 

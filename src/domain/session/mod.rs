@@ -23,7 +23,7 @@ use super::scope::Scope;
 const HELLO_LIVE: i64 = 60_000;
 /// Without hints, asking is all there is.
 const HELLO_BLIND: i64 = 10_000;
-/// The hub hears this soon that a change has arrived.
+/// The hub hears this soon that a change has arrived; no more often, as long as this node stays in step.
 const REPORT: i64 = 2_000;
 /// A node that was refused asks again, in case somebody thought better of it.
 const REFUSED: i64 = 300_000;
@@ -149,6 +149,11 @@ pub struct Session {
     waiting: u64,
     /// Whether what the hub last said of itself still counts.
     greeted: bool,
+    greeted_at: i64,
+    /// Whether the hub was told at the last hello that this node is in step.
+    told_in_step: bool,
+    /// Whether something has travelled that the hub was not told of.
+    unreported: bool,
     hello_at: i64,
     /// Failures that concern the hub as a whole.
     link: BackOff,
@@ -182,6 +187,9 @@ impl Session {
             healed: 0,
             waiting: 0,
             greeted: false,
+            greeted_at: now,
+            told_in_step: false,
+            unreported: false,
             hello_at: now,
             link: BackOff::default(),
             trouble: None,
@@ -342,6 +350,9 @@ impl Session {
     fn welcomed(&mut self, welcome: Welcome, held: Vec<Holding>, now: i64) {
         self.in_contact(now);
         self.greeted = true;
+        self.greeted_at = now;
+        self.told_in_step = self.is_in_step();
+        self.unreported = false;
         self.hello_at = now + if self.live { HELLO_LIVE } else { HELLO_BLIND };
         if self.epoch.replace(welcome.epoch) != Some(welcome.epoch) {
             self.lanes.clear();
@@ -439,7 +450,17 @@ impl Session {
 
     /// Says hello soon, so that the hub knows how far this node is, or this node what the hub holds.
     fn report(&mut self, now: i64) {
+        self.unreported = true;
         self.hello_at = self.hello_at.min(now + REPORT);
+    }
+
+    /// This node has come into step: the hub, which people look at, too, hears it at once if it thinks otherwise.
+    fn report_in_step(&mut self, now: i64) {
+        if !self.told_in_step {
+            self.hello_at = now;
+        } else if self.unreported {
+            self.hello_at = self.hello_at.min(now.max(self.greeted_at + REPORT));
+        }
     }
 
     fn heard(&mut self, hint: Hint) {
@@ -527,6 +548,9 @@ impl Session {
         if state != self.state {
             self.state = state;
             self.since = now;
+            if state == LinkState::InStep {
+                self.report_in_step(now);
+            }
         }
     }
 

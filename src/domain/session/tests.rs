@@ -97,9 +97,45 @@ fn equal_digests_and_an_empty_outbox_are_in_step() {
     session.handle(Event::Compared { waiting: 0, held: vec![holding("a", 9, 9)] }, 1, 0);
     assert_eq!(state(&session), LinkState::InStep);
     assert_eq!(session.status().since, 1);
-    assert!(matches!(session.next(2), Step::Wait { until: Some(until) } if until > 2));
     session.handle(Event::Waiting(2), 5, 0);
     assert_eq!((state(&session), session.status().pending_out, session.status().since), (LinkState::Behind, 2, 5));
+}
+
+#[test]
+fn the_hub_is_told_at_once_who_came_into_step_and_then_no_more_often_than_it_was() {
+    let held = || vec![holding("a", 9, 9)];
+    let welcomed = |session: &mut Session, now| {
+        assert_eq!(session.next(now), Step::Hello);
+        session.handle(Event::Welcomed { welcome: welcome(EPOCH, vec![head("a", 9)]), held: held() }, now, 0);
+    };
+    let mut session = greeted(vec![head("a", 9)], held());
+    session.handle(Event::LiveUp, 1, 0);
+    session.handle(Event::Compared { waiting: 0, held: held() }, 1, 0);
+    welcomed(&mut session, 1);
+    assert!(matches!(session.next(2), Step::Wait { until: Some(until) } if until > 1 + REPORT), "once is enough");
+    // saves that follow each other closely are told of together
+    for now in [10, 20] {
+        session.handle(Event::Waiting(1), now, 0);
+        let verdicts = vec![Verdict { save: SaveId(1), refused: None }];
+        let reply = Pushed { epoch: EPOCH, verdicts, head: 9, partitions: vec![] };
+        session.handle(Event::Pushed { reply, waiting: 0 }, now, 0);
+        session.handle(Event::Compared { waiting: 0, held: held() }, now, 0);
+        assert_eq!(state(&session), LinkState::InStep);
+        assert_eq!(session.next(now), Step::Wait { until: Some(1 + REPORT) });
+    }
+    welcomed(&mut session, 1 + REPORT);
+    // after a while of rest the hub hears at once
+    session.handle(Event::Waiting(1), 9_000, 0);
+    let reply = Pushed { epoch: EPOCH, verdicts: vec![], head: 9, partitions: vec![] };
+    session.handle(Event::Pushed { reply, waiting: 0 }, 9_000, 0);
+    session.handle(Event::Compared { waiting: 0, held: held() }, 9_000, 0);
+    welcomed(&mut session, 9_000);
+    // so it does after the link was gone, whatever is told about first
+    session.handle(Event::LiveDown, 9_010, 0);
+    session.handle(Event::Failed { doing: Doing::Hello, failure: unreachable() }, 9_010, 0);
+    welcomed(&mut session, 20_000);
+    session.handle(Event::Compared { waiting: 0, held: held() }, 20_001, 0);
+    assert_eq!(state(&session), LinkState::InStep);
 }
 
 #[test]
@@ -232,6 +268,7 @@ fn a_partition_that_fails_does_not_hold_up_the_others() {
 #[test]
 fn a_save_the_hub_can_never_take_is_set_aside_and_the_others_go_on() {
     let mut session = greeted(vec![], vec![]);
+    session.handle(Event::Welcomed { welcome: welcome(EPOCH, vec![]), held: vec![] }, 0, 0);
     session.handle(Event::Waiting(3), 0, 0);
     let reject = || Failure::Rejected("a save is larger than 4 MiB".into());
     fail(&mut session, Doing::Push(None), reject(), 0);

@@ -159,7 +159,7 @@ async fn an_edit_after_deletion_is_flagged(kind_of: Kind) {
     site.change(&seen, vec![bin(&seen, true)]).await;
     let edited = site.change(&seen, vec![write(&seen, "/title", json!("b"))]).await;
     assert!(edited.flags.has(Flags::BINNED) && edited.flags.has(Flags::EDITED_AFTER_DELETION));
-    let found = site.store.flagged(Flags::EDITED_AFTER_DELETION, 10).await.expect("works");
+    let found = site.store.flagged(Flags::EDITED_AFTER_DELETION, None, 10).await.expect("works");
     assert!(found.len() == 1 && alike(&found[0], &edited));
 }
 
@@ -170,13 +170,15 @@ async fn flags_follow_the_judge(kind_of: Kind) {
     assert!(held.flags.has(Flags::INVALID));
     let other = site.create("note", 3, json!({"bad": true})).await;
     let ids = |held: Vec<Held>| held.into_iter().map(|held| held.id).collect::<Vec<_>>();
-    assert_eq!(ids(site.store.flagged(Flags::INVALID, 10).await.expect("works")), [id(3), id(1)], "newest first");
-    assert_eq!(ids(site.store.flagged(Flags::INVALID, 1).await.expect("works")), [id(3)]);
+    assert_eq!(ids(site.store.flagged(Flags::INVALID, None, 10).await.expect("works")), [id(3), id(1)], "newest first");
+    assert_eq!(ids(site.store.flagged(Flags::INVALID, None, 1).await.expect("works")), [id(3)]);
+    let before = Some(other.seq);
+    assert_eq!(ids(site.store.flagged(Flags::INVALID, before, 10).await.expect("works")), [id(1)], "the page after");
     let path = at("/bad");
     let clear = Change { replaces: other.state.cover(&path), path, act: Act::Set(Content::Absent) };
     let good = site.change(&other, vec![clear]).await;
     assert!(!good.flags.has(Flags::INVALID));
-    assert_eq!(ids(site.store.flagged(Flags::INVALID, 10).await.expect("works")), [id(1)]);
+    assert_eq!(ids(site.store.flagged(Flags::INVALID, None, 10).await.expect("works")), [id(1)]);
 }
 
 async fn records_are_judged_again_when_their_type_changed(kind_of: Kind) {

@@ -389,7 +389,7 @@ async fn a_persons_decision_clears_the_flag_on_every_node(kind_of: Kind) {
         assert_eq!(site.lost().await[0]["state"], json!("dismissed"));
         agree(&hub, site, &notes()).await;
     }
-    assert!(hub.store.flagged(Flags::LOST, 10).await.expect("works").is_empty());
+    assert!(hub.store.flagged(Flags::LOST, None, 10).await.expect("works").is_empty());
 }
 
 async fn what_arrives_late_and_was_seen_is_not_lost(kind_of: Kind) {

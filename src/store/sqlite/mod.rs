@@ -134,8 +134,8 @@ impl Store for Sqlite {
         self.read_tallies().await
     }
 
-    async fn flagged(&self, flags: Flags, limit: usize) -> Result<Vec<Held>, StoreError> {
-        self.read_flagged(flags, limit).await
+    async fn flagged(&self, flags: Flags, before: Option<u64>, limit: usize) -> Result<Vec<Held>, StoreError> {
+        self.read_flagged(flags, before, limit).await
     }
 
     async fn history(&self, type_name: &TypeName, id: RecordId) -> Result<Vec<HistoryLine>, StoreError> {

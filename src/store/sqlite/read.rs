@@ -63,19 +63,26 @@ impl Sqlite {
         found.iter().map(tally).collect()
     }
 
-    pub(super) async fn read_flagged(&self, flags: Flags, limit: usize) -> Result<Vec<Held>, StoreError> {
+    pub(super) async fn read_flagged(
+        &self,
+        flags: Flags,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Held>, StoreError> {
         const MANY: &str = concat!(
             "select ",
             columns!(),
-            " from (select * from record where flags & ?1 <> 0 order by seq desc limit ?2)"
+            " from (select * from record where flags & ?1 <> 0 and seq < ?3 order by seq desc limit ?2)"
         );
         const FEW: &str = concat!(
             "select ",
             columns!(),
-            " from (select * from record where flags > 1 and flags & ?1 <> 0 order by seq desc limit ?2)"
+            " from (select * from record where flags > 1 and flags & ?1 <> 0 and seq < ?3 order by seq desc limit ?2)"
         );
         let sql = if flags.has(Flags::BINNED) { MANY } else { FEW };
-        let query = sqlx::query(sql).bind(i64::from(flags.0)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let most = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let query = sqlx::query(sql).bind(i64::from(flags.0)).bind(most(limit as u64));
+        let query = query.bind(before.map_or(i64::MAX, most));
         let row = query.fetch_one(&self.readers).await.map_err(failed)?;
         Ok(rows::records(&row, 0, &self.names())?.into_iter().map(|(_, held)| held).collect())
     }

@@ -15,19 +15,21 @@ const STATES: [&str; 4] = ["open", "restored", "dismissed", "seen"];
 
 /// `GET /conflicts`
 pub async fn list(req: HttpRequest, app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
-    let (mut state, mut limit) = (None, 50);
-    for (name, value) in query::only(req.query_string(), &["state", "limit"])? {
+    let (mut state, mut limit, mut cursor) = (None, 50, None);
+    for (name, value) in query::only(req.query_string(), &["state", "limit", "cursor"])? {
         let wrong = |why: String| Problem::bad(format!("{name}: {why}"));
         match name.as_str() {
             "limit" => limit = query::limit(&value).map_err(wrong)?,
+            "cursor" => cursor = Some(value).filter(|cursor| !cursor.is_empty()),
             _ if value == "all" => state = None,
             _ if STATES.contains(&value.as_str()) => state = Some(value),
             _ => return Err(wrong(format!("“{value}” is none of {} and all.", STATES.join(", ")))),
         }
     }
-    let found = app.node.conflicts(&caller.actor, state.as_deref(), limit).await?;
+    let found = app.node.conflicts(&caller.actor, state.as_deref(), limit, cursor).await?;
     let who = Who::everywhere(&app).await;
-    Ok(super::json(&query::page(found.iter().map(|conflict| shown(conflict, &who)).collect(), None)))
+    let items = found.items.iter().map(|conflict| shown(conflict, &who)).collect();
+    Ok(super::json(&query::page(items, found.next.as_deref())))
 }
 
 /// `POST /conflicts/{id}/restore`: the record with the lost value in it again.

@@ -10,9 +10,9 @@ use crate::node::{Conflict, Verdict};
 use crate::store::{Flags, Held};
 use crate::views::attention::{AttentionPage, Edited, Invalid, Lost, Settled};
 use crate::views::frame::Here;
-use crate::views::part::{Pointer, Post, Tab, Tone};
+use crate::views::part::{Pointer, Post, Tab, Tone, Total};
 use crate::web::error::{WebError, WebResult};
-use crate::web::frame::MANY;
+use crate::web::frame::{MANY, open_lost};
 use crate::web::htmx::{Htmx, show as shown};
 use crate::web::sent::Sent;
 use crate::web::session::{Done, Signed, local_path};
@@ -20,7 +20,14 @@ use crate::web::session::{Done, Signed, local_path};
 #[derive(Deserialize)]
 pub struct Wanted {
     kind: Option<String>,
+    /// Where a page of lost values begins.
+    cursor: Option<String>,
+    /// Only records with a lower number: where a page of one of the other kinds begins.
+    before: Option<u64>,
 }
+
+/// As many as stand on one page.
+const PAGE: usize = 50;
 
 const LOST: &str = "lost";
 const INVALID: &str = "invalid";
@@ -30,36 +37,67 @@ const EDITED: &str = "edited";
 pub async fn show(signed: Signed, wanted: Query<Wanted>) -> WebResult {
     let (node, actor) = (signed.node(), &signed.actor);
     let kind = wanted.kind.as_deref().filter(|kind| [LOST, INVALID, EDITED].contains(kind));
-    let conflicts = node.conflicts(actor, Some("open"), MANY).await?;
-    let invalid = node.flagged(actor, Flags::INVALID, MANY).await?;
-    let edited = node.flagged(actor, Flags::EDITED_AFTER_DELETION, MANY).await?;
-    let counts = [conflicts.len(), invalid.len(), edited.len()];
-    let tab = |words: &str, name: Option<&str>, count: usize| Tab {
-        href: name.map_or("/attention".into(), |name| format!("/attention?kind={name}")),
+    let address = |name: &str| format!("/attention?kind={name}");
+    let [invalid, edited] = [Flags::INVALID, Flags::EDITED_AFTER_DELETION];
+    let frame = signed.frame(Here::Attention).await?;
+    let tab = |words: &str, name: Option<&str>, count: Total| Tab {
+        href: name.map_or("/attention".into(), address),
         words: words.into(),
-        count: Some(count as u64),
+        count: Some(count),
         current: kind == name,
     };
     let tabs = vec![
-        tab("All", None, counts.iter().sum()),
-        tab("Lost values", Some(LOST), counts[0]),
-        tab("No longer fit", Some(INVALID), counts[1]),
-        tab("Edited after deletion", Some(EDITED), counts[2]),
+        tab("All", None, frame.attention),
+        tab("Lost values", Some(LOST), open_lost(node).await?),
+        tab("No longer fit", Some(INVALID), flagged(&signed, invalid).await?),
+        tab("Edited after deletion", Some(EDITED), flagged(&signed, edited).await?),
     ];
     let shows = |name: &str| kind.is_none_or(|kind| kind == name);
     let names = Names::of(&signed.app).await?;
     let mut readings = Readings::new(signed.clock());
-    let mut page = AttentionPage { frame: signed.frame(Here::Attention).await?, tabs, ..AttentionPage::default() };
-    for conflict in conflicts.iter().filter(|_| shows(LOST)) {
-        page.lost.extend(lost(&signed, &names, &mut readings, conflict).await?);
+    let mut page = AttentionPage { frame, tabs, ..AttentionPage::default() };
+    if shows(LOST) {
+        let found = node.conflicts(actor, Some("open"), PAGE, wanted.cursor.clone()).await?;
+        for conflict in &found.items {
+            page.lost.extend(lost(&signed, &names, &mut readings, conflict).await?);
+        }
+        let next = found.next.and_then(|cursor| serde_urlencoded::to_string([("cursor", cursor)]).ok());
+        match kind {
+            Some(_) => page.next = next.map(|next| format!("{}&{next}", address(LOST))),
+            None => page.more.lost = next.map(|_| address(LOST)),
+        }
     }
-    for held in invalid.iter().filter(|_| shows(INVALID)) {
-        page.invalid.extend(unfit(&signed, &names, &mut readings, held));
+    for (name, flag) in [(INVALID, invalid), (EDITED, edited)] {
+        if !shows(name) {
+            continue;
+        }
+        let mut found = node.flagged(actor, flag, wanted.before, PAGE + 1).await?;
+        let is_more = found.len() > PAGE;
+        found.truncate(PAGE);
+        for held in &found {
+            match name {
+                INVALID => page.invalid.extend(unfit(&signed, &names, &mut readings, held)),
+                _ => page.edited.extend(after_deletion(&signed, &names, &mut readings, held)),
+            }
+        }
+        let last = found.last().map_or(0, |held| held.seq);
+        match (kind, name) {
+            _ if !is_more => {}
+            (Some(_), _) => page.next = Some(format!("{}&before={last}", address(name))),
+            (None, INVALID) => page.more.invalid = Some(address(name)),
+            (None, _) => page.more.edited = Some(address(name)),
+        }
     }
-    for held in edited.iter().filter(|_| shows(EDITED)) {
-        page.edited.extend(after_deletion(&signed, &names, &mut readings, held));
+    if wanted.cursor.is_some() || wanted.before.is_some() {
+        page.first = kind.map(address);
     }
     shown(&page)
+}
+
+/// How many records have a flag, counted up to [`MANY`].
+async fn flagged(signed: &Signed, flag: Flags) -> Result<Total, WebError> {
+    let n = signed.node().flagged(&signed.actor, flag, None, MANY + 1).await?.len();
+    Ok(Total { n: n.min(MANY) as u64, more: n > MANY })
 }
 
 async fn lost(
@@ -132,7 +170,7 @@ pub async fn pointers(signed: &Signed, limit: usize) -> Result<Vec<Pointer>, Web
     let (node, actor) = (signed.node(), &signed.actor);
     let mut readings = Readings::new(signed.clock());
     let mut pointers = Vec::new();
-    for conflict in node.conflicts(actor, Some("open"), limit).await? {
+    for conflict in node.conflicts(actor, Some("open"), limit, None).await?.items {
         let Some(reading) = readings.get(node, &conflict.type_name) else { continue };
         let Some(held) = node.store().record(&conflict.type_name, conflict.record).await? else { continue };
         let reader = reading.reader();
@@ -154,7 +192,7 @@ pub async fn pointers(signed: &Signed, limit: usize) -> Result<Vec<Pointer>, Web
         if pointers.len() >= limit {
             break;
         }
-        for held in node.flagged(actor, flag, limit - pointers.len()).await? {
+        for held in node.flagged(actor, flag, None, limit - pointers.len()).await? {
             let Some(reading) = readings.get(node, &held.type_name) else { continue };
             let href = address(&held.type_name, held.id);
             pointers.push(Pointer { tone, icon, href, title: reading.name(&held), text: text.to_owned() });

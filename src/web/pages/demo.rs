@@ -1,5 +1,7 @@
 //! `/demo`: the first screen of a newcomer, and the switch between the two nodes.
 
+use std::time::{Duration, Instant};
+
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path, Query};
 use serde::Deserialize;
@@ -7,15 +9,18 @@ use serde::Deserialize;
 use super::read::{Reading, so_many};
 use super::sign::{samples, signed_in};
 use crate::domain::people::Actor;
-use crate::node::NodeRole;
 use crate::store::{Query as Listing, Sort, SortKey};
 use crate::views::demo::{DemoNode, DemoPage};
-use crate::views::frame::Here;
+use crate::views::frame::{Here, LinkState};
 use crate::web::error::{WebError, WebResult};
 use crate::web::htmx::{Htmx, show as shown};
 use crate::web::sent::Open;
 use crate::web::session::{clock, local_path};
 use crate::web::{App, Demo, DemoPerson, frame};
+
+/// The two have found each other, or not, within this time.
+const SOON: Duration = Duration::from_millis(1500);
+const LOOK: Duration = Duration::from_millis(25);
 
 /// The type and the title of the record that both sides change.
 const TYPE: &str = "work-order";
@@ -49,7 +54,7 @@ pub async fn page(req: &HttpRequest, app: &App) -> WebResult {
         frame: crate::views::Frame { demo: None, banner: None, ..frame },
         is_up,
         state: status.state,
-        words: if is_up { status.words } else { format!("Cut. {}", status.words) },
+        words: if is_up { status.words } else { "Nothing passes. Both sides work on.".to_owned() },
         hub: node(hub_name, &demo.hub, first),
         edge: node(edge_name, &demo.edge, second),
         record,
@@ -87,8 +92,8 @@ async fn record(app: &App) -> Result<(String, String), WebError> {
 
 /// What hub and edge are called, as far as this one of them knows.
 async fn names(app: &App) -> Result<(String, String), WebError> {
-    if let NodeRole::Edge(upstream) = &app.node.identity().role {
-        return Ok((upstream.name.clone(), app.node.name()));
+    if let Some(link) = &app.link {
+        return Ok((frame::hub_name(app, &link.status()), app.node.name()));
     }
     let known = match &app.nodes {
         Some(nodes) => nodes.list().await?,
@@ -121,6 +126,17 @@ pub async fn enter(req: HttpRequest, app: Data<App>, person: Path<usize>, way: Q
     signed_in(&req, &app, sign_in, local_path(&way.next).unwrap_or_default())
 }
 
+/// Waits a moment for what comes of a press, so that the next page shows it. A hub does not hear that it was cut off.
+async fn settled(app: &App, is_up: bool) {
+    let begun = Instant::now();
+    while (is_up || app.link.is_some()) && begun.elapsed() < SOON {
+        match frame::link(app).await {
+            Ok(status) if (status.state == LinkState::InStep) != is_up => tokio::time::sleep(LOOK).await,
+            _ => return,
+        }
+    }
+}
+
 /// `POST /demo/link`: cuts or restores the link. Anybody may, the demo is theirs.
 pub async fn switch(req: HttpRequest, app: Data<App>, Open(fields): Open) -> WebResult {
     let demo = app.demo.as_ref().ok_or(WebError::Nowhere)?;
@@ -129,5 +145,6 @@ pub async fn switch(req: HttpRequest, app: Data<App>, Open(fields): Open) -> Web
         "restore" => demo.switch.set(true),
         _ => return Err(WebError::Malformed("This form has no such button.".into())),
     }
+    settled(&app, demo.switch.is_up()).await;
     Ok(Htmx::of(&req).see(local_path(fields.get("_to")).unwrap_or("/demo")))
 }

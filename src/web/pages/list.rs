@@ -135,7 +135,7 @@ pub async fn show(signed: Signed, type_name: Path<String>) -> WebResult {
     let tab = |words: &str, is_bin: bool, count: u64| Tab {
         href: Asked { is_bin, ..Asked::default() }.address(&type_name),
         words: words.into(),
-        count: Some(count),
+        count: Some(count.into()),
         current: asked.is_bin == is_bin,
     };
     let view = ListPage {

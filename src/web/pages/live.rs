@@ -27,6 +27,9 @@ pub async fn link(signed: Signed) -> WebResult {
 /// A hub hears nothing when an edge catches up, so it looks; a stream that is dead is noticed by this, too.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// It looks this soon while something is on its way.
+const LOOK_SOON: Duration = Duration::from_secs(1);
+
 /// `GET /live`: a hint for each thing that a page may show differently now. Who is not signed in gets none.
 pub async fn stream(req: HttpRequest) -> WebResult {
     let app = app(&req)?;
@@ -84,6 +87,7 @@ impl Hints {
             return Some(Bytes::from_static(b"retry: 2000\n:\n\n"));
         }
         loop {
+            let is_waiting = self.link.is_none() && self.told.state != frame::LinkState::InStep;
             let turn = tokio::select! {
                 saved = self.notices.recv() => match saved {
                     Ok(notices) => Turn::Saved(types(&notices)),
@@ -92,6 +96,7 @@ impl Hints {
                 },
                 () = changed(&mut self.link) => Turn::Look,
                 _ = self.ticks.tick() => Turn::Tick,
+                () = tokio::time::sleep(LOOK_SOON), if is_waiting => Turn::Look,
                 _ = self.stopping.wait_for(|stopping| *stopping) => Turn::End,
             };
             let mut bytes = String::new();

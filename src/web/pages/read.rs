@@ -17,6 +17,7 @@ use crate::views::part::{Change, Happening, Link, Person, Side, Tone, Versus, co
 use crate::views::reading::Reader;
 use crate::views::records::{TypeHead, one, several};
 use crate::views::value::{Clock, Shown};
+use crate::web::frame::hub_name;
 use crate::web::session::Signed;
 use crate::web::{App, WebError};
 
@@ -120,7 +121,8 @@ impl<'a> Names<'a> {
         let identity = app.node.identity();
         let mut nodes = HashMap::from([(identity.node, app.node.name())]);
         if let NodeRole::Edge(upstream) = &identity.role {
-            nodes.insert(upstream.node, upstream.name.clone());
+            let name = app.link.as_ref().map(|link| hub_name(app, &link.status()));
+            nodes.insert(upstream.node, name.unwrap_or_else(|| upstream.name.clone()));
         }
         if let Some(below) = &app.nodes {
             nodes.extend(below.list().await?.into_iter().map(|node| (node.id, node.name)));
