@@ -310,6 +310,7 @@ fn list_page(frame: Frame) -> ListPage {
             ],
             fields: vec![("/due".into(), "Due".into()), ("/safety/gas".into(), "Safety › Gas reading".into())],
             hidden: vec![("filter".into(), "/status:ne:done".into())],
+            condition: Default::default(),
             error: None,
         },
         sorts: vec![tab("Due, soonest first", None, true), tab("Latest change", None, false)],
@@ -896,7 +897,9 @@ fn pages() -> Vec<(&'static str, String)> {
             name: "Replace hydraulic pump seal".into(),
             happenings: history(),
             note,
-            older: Some("?before=4".into()),
+            shown: "1 to 100 of 112 changes".into(),
+            newer: None,
+            older: Some("?skip=100".into()),
         }
         .render(),
     );

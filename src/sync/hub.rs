@@ -64,7 +64,7 @@ pub enum HubError {
     Protocol(Vec<u16>),
     #[error("this hub does not know the credential of this node")]
     Credential,
-    #[error("this node was revoked; ask an admin of the hub to let it in again")]
+    #[error("this node was revoked at the hub")]
     Revoked,
     #[error("{0}")]
     Token(String),

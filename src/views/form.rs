@@ -9,7 +9,7 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 
 use super::part::{self, Escaped};
-use crate::domain::form::{Control, Form, Head, Input, Message, MessageTone, Node, Options, Row, Rows, Section};
+use crate::domain::form::{Control, Form, Head, Input, Message, MessageTone, Node, Options, Row, Rows, Section, Verb};
 
 #[cfg(test)]
 mod tests;
@@ -193,7 +193,14 @@ impl RowsView<'_> {
             "down" => (format!("Move {} down", row.called), "down", row.is_last),
             _ => (format!("Remove {}", row.called), "trash", false),
         };
-        ButtonView { verb, icon, is_off, label, row, rows: &self.rows.head.id }
+        // where it was pressed it can be pressed again; at the end of the way, the other way
+        let moves = |moved: Verb, at_end: bool| row.focus == Some(moved) && !at_end;
+        let takes_focus = match verb {
+            "up" => moves(Verb::Up, row.is_first) || moves(Verb::Down, !row.is_last),
+            "down" => moves(Verb::Down, row.is_last) || moves(Verb::Up, !row.is_first),
+            _ => false,
+        };
+        ButtonView { verb, icon, is_off, takes_focus, label, row, rows: &self.rows.head.id }
     }
 }
 
@@ -203,6 +210,7 @@ struct ButtonView<'a> {
     verb: &'static str,
     icon: &'static str,
     is_off: bool,
+    takes_focus: bool,
     label: String,
     row: &'a Row,
     rows: &'a str,

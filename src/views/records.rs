@@ -101,6 +101,8 @@ pub struct Filters {
     pub fields: Vec<(String, String)>,
     /// What the form must send along: the filters that are on, the order.
     pub hidden: Vec<(String, String)>,
+    /// The condition that was asked for: field, operator, value.
+    pub condition: [String; 3],
     /// A message about a condition that could not be understood.
     pub error: Option<String>,
 }
@@ -117,6 +119,11 @@ impl Filters {
         ("gt", "is above"),
         ("ge", "is at least"),
     ];
+
+    /// Whether this is what the condition that was asked for has at that place.
+    fn asks(&self, at: usize, value: &str) -> bool {
+        self.condition.get(at).is_some_and(|asked| asked == value)
+    }
 
     fn is_empty(&self) -> bool {
         self.on.is_empty() && self.menus.is_empty() && self.fields.is_empty()
@@ -227,6 +234,9 @@ pub struct HistoryPage {
     pub happenings: Vec<Happening>,
     /// On an edge: what is missing here is at the hub.
     pub note: String,
+    /// "101 to 200 of 5,012 changes", where there is more than fits on a page.
+    pub shown: String,
+    pub newer: Option<String>,
     pub older: Option<String>,
 }
 

@@ -199,6 +199,16 @@ impl Clock {
         }
     }
 
+    /// [`when_millis`](Clock::when_millis) in the middle of a sentence: "at 14:32", "on Tue at 18:40", "on 2 May".
+    pub fn spoken(&self, millis: i64) -> String {
+        let words = self.when_millis(millis).words;
+        match words.split_once(' ') {
+            None => format!("at {words}"),
+            Some((day, time)) if time.contains(':') => format!("on {day} at {time}"),
+            Some(_) => format!("on {words}"),
+        }
+    }
+
     /// "Thursday 14 May, 14:32".
     pub fn heading(&self) -> String {
         self.today().strftime("%A %-d %B, %H:%M").to_string()
@@ -332,6 +342,18 @@ mod tests {
         assert_eq!(when("2026-05-07T16:40:00Z"), "7 May");
         assert_eq!(when("2025-12-31T12:00:00Z"), "31 Dec 2025");
         assert_eq!(when("2026-05-15T12:00:00Z"), "15 May");
+    }
+
+    #[test]
+    fn a_moment_has_its_preposition() {
+        let spoken = |text: &str| {
+            let at: Timestamp = text.parse().expect("a timestamp");
+            clock().spoken(at.as_millisecond())
+        };
+        assert_eq!(spoken("2026-05-14T12:32:07Z"), "at 14:32");
+        assert_eq!(spoken("2026-05-12T16:40:00Z"), "on Tue at 18:40");
+        assert_eq!(spoken("2026-05-07T16:40:00Z"), "on 7 May");
+        assert_eq!(spoken("2025-12-31T12:00:00Z"), "on 31 Dec 2025");
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Signed {
             types: rail(&app.node, &tallies),
             attention: attention(&app.node, &tallies).await?,
             csrf: self.session.csrf.clone(),
-            banner: status(app).await?.and_then(|status| banner(app, &status, &self.clock())),
+            banner: status(app).await?.and_then(|status| banner(app, &status, &self.clock(), &here)),
             toast: told.map(|words| Toast { words: words.into(), undo: None }),
             link: link(app).await?,
             ..alone(&self.req, app)
@@ -174,8 +174,7 @@ fn words(status: &LinkStatus) -> String {
 const CLOCK_MILLIS: i64 = 60_000;
 
 /// The gravest thing about the whole node that a person must know.
-fn banner(app: &App, status: &LinkStatus, clock: &Clock) -> Option<Banner> {
-    let look = Some(Link::to("/sync", "Look at the link"));
+fn banner(app: &App, status: &LinkStatus, clock: &Clock, here: &Here) -> Option<Banner> {
     let leave = match status.pending_out {
         0 => "What is saved here leaves by itself when the hub is back.".to_owned(),
         1 => "1 save leaves by itself when the hub is back.".to_owned(),
@@ -186,8 +185,8 @@ fn banner(app: &App, status: &LinkStatus, clock: &Clock) -> Option<Banner> {
             tone: Tone::Stop,
             icon: "stop",
             strong: format!("{} does not let this node in.", hub_name(app, status)),
-            text: "Everything that was saved here is kept and can be read. Nothing leaves until an admin of the hub invites this node again.".into(),
-            action: look,
+            text: "Everything that was saved here is kept and can be read; nothing leaves this node any more.".into(),
+            action: Some(Link::to("/sync", "Look at the link")).filter(|_| *here != Here::Sync),
         }),
         LinkState::Offline => Some(Banner {
             tone: Tone::Wait,

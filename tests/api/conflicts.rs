@@ -10,25 +10,31 @@ use outpost::store::{Outcome, Request, Verdict};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{BEGIN, Hub, start_hub};
+use crate::support::{Hub, start_hub};
 
 /// A record whose title was written here and, by somebody who had not seen that, on an edge a second later.
 async fn disputed() -> (Hub, String) {
     let hub = start_hub().await;
     hub.sample("work-order").await;
+    let record = dispute(&hub, 7).await;
+    (hub, record)
+}
+
+async fn dispute(hub: &Hub, save: u128) -> String {
+    let begin = hub.node().now();
     let record = hub.make("work-order", json!({ "title": "Seal" })).await;
     let id = Uuid::parse_str(record.rsplit('/').next().expect("an id")).expect("a UUID");
     let type_name = TypeName::custom("work-order").expect("a name");
     let held = hub.node().store().record(&type_name, id).await.expect("read").expect("there");
     let title = Path::root().property("title");
     let elsewhere = Save {
-        id: SaveId(7),
+        id: SaveId(save),
         author: Author { node: NodeId(0xed9e), incarnation: Incarnation(1), person: Uuid::from_u128(9) },
         records: vec![SavedRecord {
             type_name,
             id,
             revision: held.state.revision(),
-            time: Hlc::at(BEGIN + 2000),
+            time: Hlc::at(begin + 2000),
             changes: vec![Change {
                 replaces: held.state.cover(&title),
                 path: title,
@@ -39,10 +45,10 @@ async fn disputed() -> (Hub, String) {
     hub.hands.advance(1000);
     hub.merge(&record, &json!({ "title": "Both seals" })).await.expect(200);
     hub.hands.advance(2000);
-    let request = Request::Receive { saves: vec![elsewhere], now: BEGIN + 3000 };
+    let request = Request::Receive { saves: vec![elsewhere], now: begin + 3000 };
     let outcome = hub.node().store().write(request).await.expect("received");
     assert_eq!(outcome, Outcome::Received(vec![Verdict::Accepted]));
-    (hub, record)
+    record
 }
 
 async fn open(hub: &Hub) -> Vec<Value> {
@@ -88,6 +94,19 @@ async fn a_dismissed_value_is_kept_and_no_longer_open() {
     assert_eq!(hub.get("/conflicts?state=dismissed").await.expect(200)["items"][0]["lost"]["value"], "Both seals");
     assert_eq!(hub.get(&record).await.expect(200)["data"]["title"], "Seal on deck 2");
     hub.post(&address, &json!({})).await.problem(409);
+}
+
+#[actix_web::test]
+async fn lost_values_come_in_pages() {
+    let (hub, first) = disputed().await;
+    let second = dispute(&hub, 8).await;
+    let page = hub.get("/conflicts?state=open&limit=1").await.expect(200);
+    assert!(second.ends_with(page["items"][0]["record"].as_str().expect("an id")), "newest first");
+    let next = page["next"].as_str().expect("there is more");
+    let rest = hub.get(&format!("/conflicts?state=open&limit=1&cursor={next}")).await.expect(200);
+    assert!(first.ends_with(rest["items"][0]["record"].as_str().expect("an id")));
+    assert_eq!((rest["items"].as_array().map(Vec::len), &rest["next"]), (Some(1), &Value::Null));
+    hub.get("/conflicts?cursor=forged").await.problem(400);
 }
 
 #[actix_web::test]

@@ -17,7 +17,7 @@ pub async fn write_unknowing(site: &Site, held: &Held, field: &str, value: Value
     let person = site.node.caches().people().first().expect("somebody").id;
     let change = Change { replaces: held.state.cover(&path), path, act: Act::Set(Content::json(value)) };
     let save = Save {
-        id: SaveId(0xfeed << 96),
+        id: SaveId(held.id.as_u128()),
         author: Author { node: NodeId(9), incarnation: Incarnation(9), person },
         records: vec![SavedRecord {
             type_name: held.type_name.clone(),

@@ -40,7 +40,7 @@ async fn a_list_is_sorted_and_narrowed_by_links() {
     let open = open.and_then(|link| link.value().attr("href")).expect("a filter for open ones").to_owned();
     let page = browser.get(&open).await.expect(200);
     assert_eq!(names(&page), ["Alpha", "Gamma"]);
-    page.says("Status: Open");
+    page.says("Status: Open").says("2 of 3 work orders");
     let off = page.attribute("a.chip[aria-current]", "href");
     assert_eq!(names(&browser.get(&off).await), ["Alpha", "Beta", "Gamma"]);
     let nothing = list(&browser, "filter=/status:eq:cancelled").await;
@@ -154,4 +154,104 @@ async fn a_change_by_a_program_is_told_as_one() {
     let patch = Patch::Merge(json!({"asset": "P-1"}));
     site.node.patch_record(&program, "work-order", id, None, patch).await.expect("patched");
     browser.get(&record).await.expect(200).says("A program saved 1 field");
+}
+
+#[actix_web::test]
+async fn a_day_is_asked_for_as_one_and_finds_every_time_of_it() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Viewer).await;
+    for (title, due) in
+        [("Early", "2026-11-24T06:00:00Z"), ("Late", "2026-11-24T22:00:00Z"), ("Next", "2026-11-25T00:00:00Z")]
+    {
+        site.make("work-order", json!({"title": title, "due": due})).await;
+    }
+    let ask = async |value: &str| {
+        let query = serde_urlencoded::to_string([("_field", "/due"), ("_op", "eq"), ("_value", value)]).expect("pairs");
+        browser.get(&format!("/records/work-order?{query}")).await
+    };
+    let wrong = ask("tomorrow").await.expect(422);
+    wrong.says("Enter a date for Due, for example 2026-05-14");
+    assert_eq!(wrong.value("#f-value"), "tomorrow");
+    assert_eq!(wrong.words("#f-field option[selected]"), ["Due"]);
+    let day = ask("2026-11-24").await.led_to();
+    let mut found = names(&browser.get(&day).await.expect(200));
+    found.sort();
+    assert_eq!(found, ["Early", "Late"]);
+}
+
+#[actix_web::test]
+async fn a_long_history_has_pages() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Viewer).await;
+    let record = site.make("work-order", json!({"title": "Seal"})).await;
+    let id = record.rsplit('/').next().expect("an id").parse().expect("a UUID");
+    for n in 1..=104 {
+        let patch = Patch::Merge(json!({"hours": n}));
+        site.node.patch_record(&Actor::Operator, "work-order", id, None, patch).await.expect("patched");
+    }
+    browser.get(&record).await.expect(200).says("All 105");
+    let first = browser.get(&format!("{record}/history")).await.expect(200);
+    first.says("1 to 100 of 105 changes");
+    assert!(!first.has("a[rel=prev]"));
+    let last = browser.get(&first.attribute("a[rel=next]", "href")).await.expect(200);
+    last.says("101 to 105 of 105 changes").says("The operator made it");
+    assert_eq!(last.words("main ol.timeline > li").len(), 5);
+    assert!(!last.has("a[rel=next]"));
+    assert_eq!(last.attribute("a[rel=prev]", "href"), format!("{record}/history"));
+    browser.get(&format!("{record}/history?skip=99999999999")).await.expect(200);
+}
+
+#[actix_web::test]
+async fn what_a_save_did_is_told_once_and_in_the_order_of_the_form() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Viewer).await;
+    let record = site.make("work-order", json!({"title": "Seal", "status": "open"})).await;
+    let id = record.rsplit('/').next().expect("an id").parse().expect("a UUID");
+    let patch =
+        json!({"signed_by": "Ada", "runs_again": true, "status": "done", "parts": [{"part": "Kit", "quantity": 2}]});
+    site.node.patch_record(&Actor::Operator, "work-order", id, None, Patch::Merge(patch)).await.expect("patched");
+    let page = browser.get(&format!("{record}/history")).await.expect(200);
+    let told = page.words("main ol.timeline > li:first-child > div");
+    assert_eq!(
+        told,
+        [
+            "The operator saved 4 fields",
+            "Status: Open Done",
+            "Parts used: Kit · 2",
+            "Does it run again? Yes",
+            "Signed by: Ada"
+        ]
+    );
+    assert!(!page.has("main table"));
+}
+
+#[actix_web::test]
+async fn attention_goes_on_to_a_next_page() {
+    let site = Site::start().await;
+    let browser = site.browser(Role::Staff).await;
+    for n in 0..106 {
+        let record = site.make("work-order", json!({"title": format!("Seal {n}")})).await;
+        let id = record.rsplit('/').next().expect("an id").parse().expect("a UUID");
+        let held = site.node.record(&Actor::Operator, "work-order", id).await.expect("a record");
+        if n % 2 == 0 {
+            let patch = Patch::Merge(json!({"title": "Overruled"}));
+            site.node.patch_record(&Actor::Operator, "work-order", id, None, patch).await.expect("patched");
+        } else {
+            site.node.bin_record(&Actor::Operator, "work-order", id, None, true).await.expect("binned");
+        }
+        crate::elsewhere::write_unknowing(&site, &held, "title", json!(format!("Gasket {n}"))).await;
+        site.hands.advance(3000);
+    }
+    let all = browser.get("/attention").await.expect(200);
+    all.says("106 things a person should look at").says("All lost values").says("All that were edited after deletion");
+    assert_eq!(all.words(".tabs .count"), ["106", "53", "0", "53"]);
+    for (kind, rows) in [("lost", ".contest"), ("edited", ".rows > li strong")] {
+        let first = browser.get(&format!("/attention?kind={kind}")).await.expect(200);
+        let next = browser.get(&first.attribute("a[rel=next]", "href")).await.expect(200);
+        assert_eq!((first.words(rows).len(), next.words(rows).len()), (50, 3), "{kind}");
+        let again = first.words(rows);
+        assert!(next.words(rows).iter().all(|row| !again.contains(row)), "{kind}");
+        assert!(!next.has("a[rel=next]") && next.main().contains("First page"), "{kind}");
+    }
+    browser.get("/attention?kind=lost&cursor=forged").await.expect(400);
 }

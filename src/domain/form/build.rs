@@ -365,6 +365,7 @@ impl<'a> Builder<'a> {
             is_first: number == 0,
             is_last: number + 1 == count,
             is_new,
+            focus: None,
             nodes,
         }
     }

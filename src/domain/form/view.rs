@@ -7,8 +7,9 @@ use super::build::build;
 use super::decode::Context;
 use super::keys::KeyMaker;
 use super::layout::Layout;
-use super::posted::{Action, Posted};
+use super::posted::{Action, Posted, Verb};
 use super::problems::{self, Problem};
+use super::rows;
 use crate::domain::FieldError;
 
 /// A form.
@@ -72,6 +73,8 @@ pub struct Row {
     pub is_first: bool,
     pub is_last: bool,
     pub is_new: bool,
+    /// What was just done to it, and it takes the focus: it was moved, or came to the place of one that was removed.
+    pub focus: Option<Verb>,
     pub nodes: Vec<Node>,
 }
 
@@ -94,7 +97,7 @@ pub struct Head {
     /// Whether to mark it as optional.
     pub optional: bool,
     pub message: Option<Message>,
-    /// The first control of what was just added.
+    /// It takes the focus: the first control of what was just added, the group that something was removed from.
     pub focus: bool,
 }
 
@@ -207,8 +210,26 @@ impl Form {
         action: &Action,
     ) -> Result<Self, FieldError> {
         let mut done = false;
-        let form = build(layout, base, posted, context, Some((action, &mut done)));
+        let mut form = build(layout, base, posted, context, Some((action, &mut done)));
         if done {
+            let (group, item) = action.at.rsplit_once('/').unwrap_or_default();
+            visit_rows(&mut form.nodes, &mut |rows| match action.verb {
+                Verb::Add => {}
+                Verb::Remove if rows.head.name == group => {
+                    let before = posted.get(&rows::marker(group)).unwrap_or_default();
+                    let at = before.split('/').skip(1).position(|key| key == item).unwrap_or(0);
+                    let at = at.min(rows.rows.len().saturating_sub(1));
+                    match rows.rows.get_mut(at) {
+                        Some(row) => row.focus = Some(action.verb),
+                        None => rows.head.focus = true,
+                    }
+                }
+                Verb::Remove => {}
+                Verb::Up | Verb::Down => {
+                    let moved = rows.rows.iter_mut().find(|row| row.name == action.at);
+                    moved.into_iter().for_each(|row| row.focus = Some(action.verb));
+                }
+            });
             return Ok(form);
         }
         Err(FieldError::new("", "name", format!("There is no list or entry {} in this form.", action.at)))
@@ -263,6 +284,19 @@ impl Control {
                 format!("{id}-{}", chosen.map_or("", |option| option.token.as_str()))
             }
             _ => id.clone(),
+        }
+    }
+}
+
+fn visit_rows(nodes: &mut [Node], see: &mut dyn FnMut(&mut Rows)) {
+    for node in nodes {
+        match node {
+            Node::Control(_) => {}
+            Node::Section(section) => visit_rows(&mut section.nodes, see),
+            Node::Rows(rows) => {
+                see(rows);
+                rows.rows.iter_mut().for_each(|row| visit_rows(&mut row.nodes, see));
+            }
         }
     }
 }

@@ -139,14 +139,14 @@ fn after_deletion(signed: &Signed, names: &Names<'_>, readings: &mut Readings, h
     let edit = held.state.stamps().into_iter().filter(|(path, stamp)| !bin.cover.covers(path, *stamp));
     let edit = edit.max_by_key(|(_, stamp)| *stamp);
     let binned = format!(
-        "{} put it in the bin at {}.",
+        "{} put it in the bin {}.",
         names.person(bin.stamp.author.person),
-        clock.when_millis(bin.stamp.time.millis()).words
+        clock.spoken(bin.stamp.time.millis())
     );
     let wrote = edit.map(|(path, stamp)| {
         let field = reading.reader().label(&path.to_string());
-        let at = clock.when_millis(stamp.time.millis()).words;
-        format!(" {}, not knowing that, changed {field} at {at}.", names.person(stamp.author.person))
+        let at = clock.spoken(stamp.time.millis());
+        format!(" {}, not knowing that, changed {field} {at}.", names.person(stamp.author.person))
     });
     let post = |verb: &'static str, words: &str, icon, kind| Post {
         action: address(&held.type_name, held.id),

@@ -6,12 +6,13 @@ use actix_web::HttpRequest;
 use actix_web::web::{Data, Path, Query};
 use serde::Deserialize;
 
-use super::read::{Reading, so_many};
+use super::read::Reading;
 use super::sign::{samples, signed_in};
 use crate::domain::people::Actor;
 use crate::store::{Query as Listing, Sort, SortKey};
 use crate::views::demo::{DemoNode, DemoPage};
 use crate::views::frame::{Here, LinkState};
+use crate::views::part::counted;
 use crate::web::error::{WebError, WebResult};
 use crate::web::htmx::{Htmx, show as shown};
 use crate::web::sent::Open;
@@ -103,13 +104,14 @@ async fn names(app: &App) -> Result<(String, String), WebError> {
     Ok((app.node.name(), edge.unwrap_or_else(|| "on site".into())))
 }
 
-/// "12 work orders, 12 site inspections".
+/// "39 records of 3 types".
 async fn holds(app: &App) -> Result<String, WebError> {
     let tallies = app.node.store().tallies().await?;
     let types = app.node.caches().types();
-    let held = types.iter().filter(|found| !found.retired);
-    let words: Vec<String> = held.map(|found| so_many(frame::living(&tallies, &found.name), &found.title)).collect();
-    Ok(words.join(", "))
+    let held: Vec<u64> =
+        types.iter().filter(|found| !found.retired).map(|found| frame::living(&tallies, &found.name)).collect();
+    let types = counted(held.len() as u64, "type", "types");
+    Ok(format!("{} of {types}", counted(held.iter().sum::<u64>(), "record", "records")))
 }
 
 #[derive(Deserialize)]

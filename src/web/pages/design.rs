@@ -118,7 +118,7 @@ async fn page(signed: &Signed, found: &Type) -> Result<DesignPage, WebError> {
         name: found.name.to_string(),
         title: found.title.clone(),
         is_retired: found.retired,
-        schema: found.current.text.clone(),
+        schema: editable(&found.current.text),
         base: found.current.id.to_string(),
         next_version: found.current.version + 1,
         versions: versions.iter().map(version).collect(),
@@ -204,9 +204,26 @@ fn faults(errors: &[FieldError], text: &str) -> Vec<SchemaFault> {
     let fault = |error: &FieldError| SchemaFault {
         pointer: error.pointer.clone(),
         place: if error.pointer.is_empty() { place.clone() } else { String::new() },
-        message: error.message.clone(),
+        message: without_place(&error.message),
     };
     errors.iter().map(fault).collect()
+}
+
+/// The parser's words without "at line 2 column 18", which stands before them.
+fn without_place(message: &str) -> String {
+    match message.rsplit_once(" at line ") {
+        Some((words, rest)) if rest.contains(" column ") => format!("{}.", words.trim_end_matches('.')),
+        _ => message.to_owned(),
+    }
+}
+
+/// A schema as it is edited: what came in one line, by a program, gets some more.
+fn editable(text: &str) -> String {
+    let parsed = (!text.trim().contains('\n')).then(|| serde_json::from_str::<serde_json::Value>(text));
+    match parsed {
+        Some(Ok(schema)) => serde_json::to_string_pretty(&schema).unwrap_or_else(|_| text.to_owned()),
+        _ => text.to_owned(),
+    }
 }
 
 fn check(found: &Type, text: &str, report: &CheckReport) -> Check {
@@ -224,7 +241,7 @@ fn check(found: &Type, text: &str, report: &CheckReport) -> Check {
     misfits.sort_by_key(|misfit| std::cmp::Reverse(misfit.count));
     let others = (report.records - report.valid).saturating_sub(report.invalid.len() as u64);
     if others > 0 {
-        misfits.push(Misfit { count: others, words: "do not fit either; not looked at one by one".to_owned() });
+        misfits.push(Misfit { count: others, words: "Not looked at one by one.".to_owned() });
     }
     let changes = match (found.current.schema(), &new) {
         (Some(old), Some(new)) => differences(old.fields(), new.fields()),
@@ -306,6 +323,19 @@ mod tests {
     fn text_that_is_no_json_is_told_by_its_place() {
         let text = "{\n  \"type\": ]";
         let errors = judge(text).expect_err("no JSON");
-        assert_eq!(faults(&errors, text)[0].place, "Line 2, column 11");
+        let fault = &faults(&errors, text)[0];
+        assert_eq!(
+            (fault.place.as_str(), fault.message.as_str()),
+            ("Line 2, column 11", "This is not JSON: expected value.")
+        );
+    }
+
+    #[test]
+    fn a_schema_of_one_line_is_edited_in_several() {
+        assert_eq!(
+            editable(r#"{"type":"object","maxProperties":1.0}"#),
+            "{\n  \"type\": \"object\",\n  \"maxProperties\": 1.0\n}"
+        );
+        assert_eq!(editable("{ \"type\":\n\"object\" }"), "{ \"type\":\n\"object\" }");
     }
 }

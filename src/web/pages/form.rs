@@ -112,7 +112,7 @@ impl<'a> Sheet<'a> {
             state,
         };
         let heading = match &record {
-            Some(record) => record.words.clone(),
+            Some(_) => format!("Edit {}", head.one),
             None => format!("New {}", head.one),
         };
         let body = Markup(askama::Template::render(&view)?);

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::id;
 use super::read::{Names, Reading, address, happenings};
 use crate::views::frame::Here;
+use crate::views::part::{counted, grouped};
 use crate::views::records::HistoryPage;
 use crate::web::error::WebResult;
 use crate::web::htmx::show as shown;
@@ -28,8 +29,12 @@ pub async fn show(signed: Signed, at: Path<(String, String)>, wanted: Query<Want
     let held = signed.node().record(&signed.actor, &type_name, id(&record)?).await?;
     let lines = signed.node().history(&signed.actor, &type_name, held.id).await?;
     let names = Names::of(&signed.app).await?;
-    let all = happenings(&reading, &names, &held, &lines);
-    let end = wanted.skip.saturating_add(SHOWN);
+    let (begin, end) = (wanted.skip, wanted.skip.saturating_add(SHOWN));
+    let (happenings, total) = happenings(&reading, &names, &held, &lines, begin..end);
+    let page = |skip: usize| match skip {
+        0 => format!("{}/history", address(&held.type_name, held.id)),
+        skip => format!("{}/history?skip={skip}", address(&held.type_name, held.id)),
+    };
     let note = if signed.node().is_hub() {
         "Every change that reached the hub, newest first."
     } else {
@@ -41,7 +46,15 @@ pub async fn show(signed: Signed, at: Path<(String, String)>, wanted: Query<Want
         id: held.id.to_string(),
         name: reading.name(&held),
         note: note.to_owned(),
-        older: (all.len() > end).then(|| format!("{}/history?skip={end}", address(&held.type_name, held.id))),
-        happenings: all.into_iter().skip(wanted.skip).take(SHOWN).collect(),
+        shown: match total {
+            0..=SHOWN => String::new(),
+            _ => {
+                let (first, last) = ((begin + 1).min(total) as u64, end.min(total) as u64);
+                format!("{} to {} of {}", grouped(first), grouped(last), counted(total as u64, "change", "changes"))
+            }
+        },
+        newer: (begin > 0).then(|| page(begin.min(total).saturating_sub(SHOWN))),
+        older: (total > end).then(|| page(end)),
+        happenings,
     })
 }

@@ -35,8 +35,8 @@ pub async fn show(req: HttpRequest, app: Data<App>) -> WebResult {
         let reading = Reading::new(found, signed.clock());
         let latest = latest(&signed, &reading).await?;
         let head = reading.head();
-        let words = match latest.first() {
-            Some(held) => format!("Last saved {}", signed.clock().when_millis(held.state.latest().time.millis()).words),
+        let words = match latest.iter().map(|held| held.state.latest().time.millis()).max() {
+            Some(at) => format!("Last saved {}", signed.clock().when_millis(at).words),
             None => "No records yet".to_owned(),
         };
         tiles.push(Tile {

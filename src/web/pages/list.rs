@@ -7,12 +7,14 @@ use serde_json::Value;
 
 use super::read::{Names, Reading, address, so_many};
 use super::travel::Travel;
+use crate::domain::form::is_date;
 use crate::domain::json;
 use crate::domain::people::Role;
 use crate::domain::schema::{Field, Kind, Schema};
+use crate::node::Type;
 use crate::store::{Filter, Flags, Held, Operator, Query, Sort, SortKey};
 use crate::views::frame::Here;
-use crate::views::part::{Empty, Link, Tab, counted};
+use crate::views::part::{Empty, Link, Reach, Tab, counted, grouped};
 use crate::views::records::{Column, Filters, ListPage, LiveLine, Menu, Row, Slot, Sorted};
 use crate::views::value::Shown;
 use crate::web::api::query::{OPERATORS, filter as read_filter, sort as read_sort};
@@ -120,8 +122,8 @@ pub async fn show(signed: Signed, type_name: Path<String>) -> WebResult {
             }
             Err(why) => error = Some(why),
         }
-        asked.condition = Default::default();
     }
+    let condition = std::mem::take(&mut asked.condition);
     let query = asked.query(&reading)?;
     let page = signed.node().records(&signed.actor, &query).await?;
     let status = if error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -141,11 +143,15 @@ pub async fn show(signed: Signed, type_name: Path<String>) -> WebResult {
     let view = ListPage {
         frame: signed.frame(Here::Records(type_name.to_string())).await?,
         type_: reading.head(),
-        fact: fact(&asked, total, &reading.found.title),
+        fact: fact(&asked, page.items.len() as u64, page.next.is_some(), total, &reading.found),
         is_bin: asked.is_bin,
         tabs: vec![tab("All", false, living(&tallies, &reading.found.name)), tab("Bin", true, binned)],
-        filters: Filters { error, ..filters(&reading, &asked) },
-        sorts: layout.sorts.clone(),
+        filters: match total {
+            // nothing to narrow down
+            0 if asked.filters.is_empty() && error.is_none() => Filters::default(),
+            _ => Filters { error, condition, ..filters(&reading, &asked) },
+        },
+        sorts: if total == 0 { Vec::new() } else { layout.sorts.clone() },
         name: layout.name.clone(),
         columns: layout.columns.clone(),
         rows: rows.collect(),
@@ -162,14 +168,24 @@ pub async fn show(signed: Signed, type_name: Path<String>) -> WebResult {
     show_as(status, &view)
 }
 
-fn fact(asked: &Asked, total: u64, title: &str) -> String {
-    let all = so_many(total, title);
-    if asked.filters.is_empty() || total == 0 { all } else { format!("Narrowed down, from {all}") }
+/// "12 work orders", "3 of 12 work orders".
+fn fact(asked: &Asked, rows: u64, is_more: bool, total: u64, found: &Type) -> String {
+    let all = so_many(total, &found.title);
+    let words = match (asked.filters.is_empty() || total == 0, is_more || asked.cursor.is_some()) {
+        (true, _) if total == 0 && asked.is_bin => String::new(),
+        (true, _) => all,
+        (false, false) => format!("{} of {all}", grouped(rows)),
+        (false, true) => format!("Some of {all}"),
+    };
+    if found.retired && !asked.is_bin { format!("{words}. Retired: no new ones are made.") } else { words }
 }
 
 fn shown(rows: u64, total: u64, asked: &Asked) -> String {
     if asked.filters.is_empty() && asked.cursor.is_none() && rows == total {
-        return format!("All {}", counted(total, "record", "records"));
+        return match total {
+            1 => "1 record".to_owned(),
+            _ => format!("All {}", counted(total, "record", "records")),
+        };
     }
     counted(rows, "record on this page", "records on this page")
 }
@@ -195,8 +211,16 @@ fn condition(reading: &Reading, [field, operator, value]: &[String; 3]) -> Resul
             "no" | "false" => "false".to_owned(),
             _ => return Err(format!("Enter yes or no for {}", field.title)),
         },
+        Kind::Date | Kind::DateTime if operator != "contains" && operator != "starts" => {
+            let day = value.get(..10).filter(|day| is_date(day));
+            day.ok_or_else(|| format!("Enter a date for {}, for example 2026-05-14", field.title))?;
+            as_text(value)
+        }
         _ => as_text(value),
     };
+    // a day is said of a moment: any time of it
+    let is_day = field.kind == Kind::DateTime && value.len() == 10;
+    let operator = if operator == "eq" && is_day { "starts" } else { operator };
     let filter = format!("{}:{operator}:{value}", field.pointer);
     read_filter(&filter)?;
     Ok(filter)
@@ -239,6 +263,7 @@ fn filters(reading: &Reading, asked: &Asked) -> Filters {
         menus: menus.collect(),
         fields: typed.map(|field| (field.pointer.clone(), field.title.clone())).collect(),
         hidden: asked.pairs().into_iter().map(owned).collect(),
+        condition: Default::default(),
         error: None,
     }
 }
@@ -389,7 +414,11 @@ fn row(
         name,
         note,
         cells: layout.pointers.iter().map(|pointer| reader.cell(pointer, &held.document.value)).collect(),
-        reach: travel.reach(held),
+        // the time stands below it
+        reach: travel.reach(held).map(|reach| match reach.words.strip_prefix("saved here, ") {
+            Some(rest) => Reach { words: rest.to_owned(), ..reach },
+            None => reach,
+        }),
         at: signed.clock().when_millis(at.time.millis()),
         is_live,
     }

@@ -41,14 +41,14 @@ async fn page(signed: &Signed) -> Result<NodesPage, WebError> {
         id: node.id.to_string(),
         tone: if node.revoked {
             Tone::Plain
-        } else if node.in_step {
+        } else if node.in_step && !is_silent(&node, &clock) {
             Tone::Ok
         } else {
             Tone::Wait
         },
         icon: if node.revoked { "cut" } else { "edge" },
         words: words(&node, &clock),
-        scope: scope_words(&node.scope),
+        scope: if node.revoked { String::new() } else { scope_words(&node.scope) },
         is_this: false,
         is_revoked: node.revoked,
         name: node.name,
@@ -63,12 +63,24 @@ fn below(signed: &Signed) -> Result<Arc<dyn Nodes>, WebError> {
     signed.app.nodes.clone().ok_or(WebError::Nowhere)
 }
 
+/// A node that listens says hello each minute; one that has not for so long is out of reach.
+const SILENT_MILLIS: i64 = 180_000;
+
+pub fn is_silent(node: &KnownNode, clock: &Clock) -> bool {
+    node.last_contact.is_some_and(|at| clock.now.as_millisecond() - at > SILENT_MILLIS)
+}
+
 /// "In step, spoke 14:31".
 pub fn words(node: &KnownNode, clock: &Clock) -> String {
     if node.revoked {
         return "Withdrawn; it fetches nothing any more".to_owned();
     }
     let state = match (node.in_step, node.behind) {
+        (true, _) if is_silent(node, clock) => "Out of reach, in step before".to_owned(),
+        (_, Some(n)) if n > 0 && is_silent(node, clock) => {
+            format!("Out of reach, {} behind", counted(n, "record", "records"))
+        }
+        (_, _) if is_silent(node, clock) => "Out of reach".to_owned(),
         (true, _) => "In step".to_owned(),
         (false, Some(n)) if n > 0 => format!("{} behind", counted(n, "record", "records")),
         (false, _) => "Not in step yet".to_owned(),
@@ -104,10 +116,9 @@ pub async fn invite(sent: Sent) -> WebResult {
         "" | "all" | "\"all\"" => json!("all"),
         text => match crate::domain::json::read(text) {
             Ok(scope) => scope,
-            Err(err) => {
-                let error =
-                    format!("Enter the types as JSON, for example {{\"inspection\": true}}; this is none: {err}");
-                return refused(&NodesPage { scope_error: Some(error), ..typed().await? });
+            Err(_) => {
+                let error = "Enter the types as JSON, for example {\"inspection\": true}, or nothing for everything";
+                return refused(&NodesPage { scope_error: Some(error.into()), ..typed().await? });
             }
         },
     };
@@ -115,7 +126,7 @@ pub async fn invite(sent: Sent) -> WebResult {
         Ok(token) => {
             let fresh = Fresh {
                 command: format!("outpost join {} --token {token}", own_address(&sent)),
-                words: "It works once, and not for ever.".to_owned(),
+                words: "It works once, within 7 days. Then start the edge with outpost serve.".to_owned(),
             };
             shown(&NodesPage { fresh: Some(fresh), ..page(&sent).await? })
         }
@@ -158,7 +169,7 @@ pub async fn change(sent: Sent, id: Path<String>) -> WebResult {
         consequences: vec![
             "It fetches and sends nothing any more. Saves that it still holds stay on it and do not come here."
                 .to_owned(),
-            "What came from it before stays. To let it in again, invite it anew.".to_owned(),
+            "What came from it before stays. It cannot be let in again; a new invitation makes a new node.".to_owned(),
         ],
         action: format!("/nodes/{id}"),
         fields: vec![("_do".into(), "revoke".into())],

@@ -1,6 +1,7 @@
 //! Records put into words: by their type, with the names of people and nodes.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -179,11 +180,21 @@ pub fn versus(signed: &Signed, reading: &Reading, names: &Names<'_>, conflict: &
     }
 }
 
-/// What happened to a record, newest first: one entry for each save, the making of it last.
-pub fn happenings(reading: &Reading, names: &Names<'_>, held: &Held, lines: &[HistoryLine]) -> Vec<Happening> {
-    let saves = lines.chunk_by(|a, b| a.stamp == b.stamp && a.seq == b.seq);
-    let mut happenings: Vec<Happening> = saves.map(|lines| happening(reading, names, lines)).collect();
-    if let Some(stamp) = made(held) {
+/// What happened to a record, newest first: one entry for each save, the making of it last. Those of `wanted`, and how many
+/// there are.
+pub fn happenings(
+    reading: &Reading,
+    names: &Names<'_>,
+    held: &Held,
+    lines: &[HistoryLine],
+    wanted: Range<usize>,
+) -> (Vec<Happening>, usize) {
+    let saves: Vec<&[HistoryLine]> = lines.chunk_by(|a, b| a.stamp == b.stamp && a.seq == b.seq).collect();
+    let shown = saves.iter().skip(wanted.start).take(wanted.len());
+    let mut happenings: Vec<Happening> = shown.map(|lines| happening(reading, names, lines)).collect();
+    let made = made(held);
+    let total = saves.len() + usize::from(made.is_some());
+    if let Some(stamp) = made.filter(|_| wanted.contains(&saves.len())) {
         let place = place(names, &stamp, None, &reading.clock);
         happenings.push(Happening {
             who: names.person(stamp.author.person),
@@ -193,7 +204,7 @@ pub fn happenings(reading: &Reading, names: &Names<'_>, held: &Held, lines: &[Hi
             ..Happening::default()
         });
     }
-    happenings
+    (happenings, total)
 }
 
 /// The stamp of the save that made a record.
@@ -206,6 +217,7 @@ fn happening(reading: &Reading, names: &Names<'_>, lines: &[HistoryLine]) -> Hap
     let reader = reading.reader();
     let is = |act: EffectKind| lines.iter().all(|line| line.act == act);
     let has = |act: EffectKind| lines.iter().any(|line| line.act == act);
+    let valued = valued(reading, lines);
     let (tone, what) = if is(EffectKind::Binned) {
         (Tone::Wait, "put it in the bin".to_owned())
     } else if is(EffectKind::Restored) {
@@ -216,12 +228,12 @@ fn happening(reading: &Reading, names: &Names<'_>, lines: &[HistoryLine]) -> Hap
         (Tone::Merge, "saved a value that lost against a later one".to_owned())
     } else {
         let tone = if has(EffectKind::Overruled) { Tone::Merge } else { Tone::Info };
-        (tone, format!("saved {}", counted(lines.len() as u64, "field", "fields")))
+        (tone, format!("saved {}", counted(valued.len().max(1) as u64, "field", "fields")))
     };
-    let valued = lines.iter().filter(|line| matches!(line.act, EffectKind::Changed | EffectKind::Overruled));
-    let changes = valued.map(|line| {
+    let changes = valued.into_iter().map(|line| {
         let pointer = line.path.to_string();
-        let words = |value: Option<&Value>| Some(reader.at(&pointer, value)).filter(|shown| !shown.is_missing());
+        let words =
+            |value: Option<&Value>| Some(reader.at(&pointer, value)).filter(|shown| !shown.is_missing()).map(flat);
         let mut label = reader.label(&pointer);
         if line.act == EffectKind::Overruled {
             label.push_str(" (lost)");
@@ -236,6 +248,39 @@ fn happening(reading: &Reading, names: &Names<'_>, lines: &[HistoryLine]) -> Hap
         changes: changes.collect(),
         at: reading.clock.when_millis(first.stamp.time.millis()),
         place: place(names, &first.stamp, Some(first.seen_at), &reading.clock),
+    }
+}
+
+/// The lines of a save that have a value to show, in the order of the form; what a line above one shows is not shown twice.
+fn valued<'a>(reading: &Reading, lines: &'a [HistoryLine]) -> Vec<&'a HistoryLine> {
+    let has_value = |line: &&HistoryLine| matches!(line.act, EffectKind::Changed | EffectKind::Overruled);
+    let shows = |outer: &HistoryLine, line: &HistoryLine| {
+        let (above, below) = (&outer.path.0, &line.path.0);
+        let is_empty = outer.new.as_ref().is_none_or(|new| new.as_array().is_some_and(Vec::is_empty));
+        outer.act == line.act && !is_empty && above.len() < below.len() && below.starts_with(above)
+    };
+    let is_told = |line: &&HistoryLine| !lines.iter().any(|outer| shows(outer, line));
+    let mut valued: Vec<&HistoryLine> = lines.iter().filter(has_value).filter(is_told).collect();
+    let fields = reading.schema().map(Schema::fields).unwrap_or_default();
+    valued.sort_by_key(|line| {
+        let top = line.path.to_string();
+        let end = top.get(1..).and_then(|rest| rest.find('/')).map_or(top.len(), |at| at + 1);
+        fields.iter().position(|field| field.pointer == top[..end]).unwrap_or(usize::MAX)
+    });
+    valued
+}
+
+/// A value in a line or a few of them, whatever it is.
+fn flat(shown: Shown) -> Shown {
+    let line = |cells: Vec<&Shown>| {
+        let words = cells.into_iter().filter(|cell| !cell.is_missing()).map(|cell| cell.brief(BRIEF));
+        Shown::text(words.collect::<Vec<_>>().join(" · "))
+    };
+    match shown {
+        Shown::Facts(facts) => line(facts.iter().map(|fact| &fact.value).collect()),
+        Shown::Table(table) if table.rows.len() == 1 => line(table.rows[0].iter().collect()),
+        Shown::Table(table) => Shown::List(table.rows.iter().map(|row| line(row.iter().collect())).collect()),
+        other => other,
     }
 }
 

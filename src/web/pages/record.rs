@@ -30,7 +30,7 @@ pub async fn show(signed: Signed, at: Path<(String, String)>) -> WebResult {
     let names = Names::of(&signed.app).await?;
     let (errors, notes) = notes(&signed, &reading, &names, &held).await?;
     let lines = signed.node().history(&signed.actor, &type_name, held.id).await?;
-    let history = happenings(&reading, &names, &held, &lines);
+    let (history, total) = happenings(&reading, &names, &held, &lines, 0..LATEST);
     shown(&RecordPage {
         frame: signed.frame(Here::Records(type_name)).await?,
         type_: reading.head(),
@@ -40,8 +40,8 @@ pub async fn show(signed: Signed, at: Path<(String, String)>) -> WebResult {
         reach: reach(&signed, &held).await?,
         errors,
         sections: reading.reader().sections(&held.document.value, &notes),
-        history_total: history.len() as u64,
-        history: history.into_iter().take(LATEST).collect(),
+        history_total: total as u64,
+        history,
         places: rows(&signed).await?,
         binned: binned(&signed, &names, &held),
     })
@@ -97,8 +97,8 @@ async fn notes(
 
 fn binned(signed: &Signed, names: &Names<'_>, held: &Held) -> Option<String> {
     let bin = held.state.bin.as_ref().filter(|bin| bin.binned)?;
-    let at = signed.clock().when_millis(bin.stamp.time.millis()).words;
-    Some(format!("{} put it there at {at}", names.person(bin.stamp.author.person)))
+    let at = signed.clock().spoken(bin.stamp.time.millis());
+    Some(format!("{} put it there {at}", names.person(bin.stamp.author.person)))
 }
 
 /// `POST /records/{type}/{id}`: into the bin, and back; or, after an edit that met a deletion, into it knowingly.

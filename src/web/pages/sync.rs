@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::nodes::{scope_words, words as node_words};
+use super::nodes::{is_silent, scope_words, words as node_words};
 use super::read::{Names, Readings, address};
 use crate::domain::ids::TypeName;
 use crate::domain::people::{Operation, Role};
@@ -108,7 +108,7 @@ fn link_words(status: &LinkStatus, clock: &Clock) -> String {
             "Everything works here; nothing is sent or fetched until somebody presses the switch.".to_owned()
         }
         LinkState::Refused => {
-            "Everything that was saved here is kept. An admin of the hub can invite this node again.".to_owned()
+            "Everything that was saved here is kept. An admin of the hub can invite a new node in its place.".to_owned()
         }
     };
     let reason = status
@@ -201,7 +201,11 @@ fn edge(node: &KnownNode, clock: &Clock) -> Edge {
     };
     Edge {
         name: node.name.clone(),
-        state: if node.in_step { frame::LinkState::InStep } else { frame::LinkState::Behind },
+        state: match node.in_step {
+            _ if is_silent(node, clock) => frame::LinkState::Offline,
+            true => frame::LinkState::InStep,
+            false => frame::LinkState::Behind,
+        },
         last: node.last_contact.map_or("never".to_owned(), |at| clock.when_millis(at).words),
         behind,
         scope: scope_words(&node.scope),
@@ -225,7 +229,7 @@ pub async fn rows(signed: &Signed) -> Result<Vec<NodeRow>, WebError> {
     let live = nodes.list().await?.into_iter().filter(|node| !node.revoked);
     Ok(live
         .map(|node| NodeRow {
-            tone: if node.in_step { Tone::Ok } else { Tone::Wait },
+            tone: if node.in_step && !is_silent(&node, &clock) { Tone::Ok } else { Tone::Wait },
             icon: "edge",
             words: node_words(&node, &clock),
             name: node.name,
