@@ -124,6 +124,31 @@ impl Browser {
         element.send_keys(text).await.expect("it takes keys");
     }
 
+    /// What has the focus: the value of a button, the name of a field, or else the words of it.
+    async fn focused(&self) -> String {
+        let script = "const e = document.activeElement; return e.matches('button') ? e.value : e.name || e.innerText";
+        let focused = self.execute(script, Vec::new()).await.expect("a page");
+        focused.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until the focus is where it should be.
+    async fn focuses(&self, is_it: impl Fn(&str) -> bool) -> String {
+        let begun = Instant::now();
+        loop {
+            let focused = self.focused().await;
+            if is_it(&focused) {
+                return focused;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "the focus is on {focused:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Types where the focus is.
+    async fn keys(&self, keys: &str) {
+        self.active_element().await.expect("something has it").send_keys(keys).await.expect("it takes keys");
+    }
+
     /// All that a person reads.
     async fn text(&self) -> String {
         let text = self.execute("return document.body.innerText", Vec::new()).await.expect("a page");
@@ -216,6 +241,10 @@ async fn the_three_steps_of_the_demo_work_in_a_browser() {
     let Some(browser) = Browser::start().await else { return };
     let demo = Demo::start();
     let [tomas, ingrid] = &demo.people;
+    // what the first page says is so from the first moment
+    browser.goto(&demo.hub).await.expect("a page");
+    let first = browser.text().await;
+    assert!(first.contains("1 site in step") && first.contains("Three things to try"), "{first}");
     let record = demo.record(&browser).await;
     let (hub, edge) = (format!("{}{record}", demo.hub), format!("{}{record}", demo.edge));
     browser.sign_in(&demo.hub, tomas).await;
@@ -243,6 +272,7 @@ async fn the_three_steps_of_the_demo_work_in_a_browser() {
 
     // 3: restore it
     demo.switch(&browser, "restore", "Link is up").await;
+    assert!(browser.text().await.contains("1 site in step"), "{}", browser.text().await);
     let all = ["Urgent", "Pump room, behind the spare", "O-ring 42 × 3", "Seal kit HS-22"];
     for node in [&hub, &edge] {
         browser.reads(node, &all).await;
@@ -277,5 +307,74 @@ async fn a_value_that_lost_waits_in_attention_and_can_be_brought_back() {
     for node in [&demo.hub, &demo.edge] {
         browser.reads(&format!("{node}{record}"), &["Asset as the hub says"]).await;
     }
+    browser.client.clone().close().await.expect("the browser ends");
+}
+
+#[tokio::test]
+async fn the_keyboard_alone_is_enough_and_keeps_its_place() {
+    let Some(browser) = Browser::start().await else { return };
+    let demo = Demo::start();
+    let [tomas, ingrid] = &demo.people;
+    let record = demo.record(&browser).await;
+    browser.sign_in(&demo.hub, tomas).await;
+    browser.sign_in(&demo.edge, ingrid).await;
+
+    // past bar and rail with the first link
+    browser.goto(&demo.hub).await.expect("a page");
+    browser.goto(&format!("{}/records/work-order", demo.hub)).await.expect("a page");
+    browser.find("body").await.send_keys("\u{e004}").await.expect("it takes keys");
+    assert_eq!(browser.focused().await, "Skip to the content");
+    browser.keys("\u{e007}").await;
+    browser.focuses(|words| words.contains("Work orders")).await;
+
+    // items are added, moved and removed, and one goes on where one is
+    browser.goto(&format!("{}{record}/edit", demo.hub)).await.expect("a page");
+    let add = browser.find("button[value='add /parts']").await;
+    add.send_keys("\u{e007}").await.expect("it takes keys");
+    let new = browser.focuses(|name| name.starts_with("/parts/@") && name.ends_with("/part")).await;
+    browser.keys("Gasket").await;
+    let new = new.trim_end_matches("/part");
+    browser.find(&format!("button[value='up {new}']")).await.send_keys("\u{e007}").await.expect("it takes keys");
+    browser.focuses(|value| value == format!("up {new}")).await;
+    browser.find("ol.items > li:nth-child(2) input[value='Gasket']").await;
+    browser.keys("\u{e007}").await;
+    browser.find("ol.items > li:nth-child(1) input[value='Gasket']").await;
+    browser.focuses(|value| value == format!("down {new}")).await;
+    browser.find(&format!("button[value='remove {new}']")).await.send_keys("\u{e007}").await.expect("it takes keys");
+    browser.focuses(|words| words.starts_with("1. Seal kit HS-22")).await;
+
+    // Enter in a text saves; what is wrong is told where the focus goes, and leads to its field
+    browser.fill("[name='/title']", "").await;
+    browser.find("[name='/title']").await.send_keys("\u{e007}").await.expect("it takes keys");
+    browser.focuses(|words| words.starts_with("One thing to put right")).await;
+    browser.find(".summary a").await.send_keys("\u{e007}").await.expect("it takes keys");
+    browser.focuses(|name| name == "/title").await;
+    browser.keys("By keyboard\u{e007}").await;
+    browser.arrives(&record).await;
+
+    // what comes in meanwhile takes neither the focus nor what was typed
+    browser.goto(&format!("{}/records/work-order", demo.hub)).await.expect("a page");
+    browser.press("details.pick:has(.condition) > summary").await;
+    browser.fill("#f-value", "half a word").await;
+    let edge = browser.new_window(true).await.expect("a window");
+    let hub = browser.window().await.expect("a window");
+    browser.switch_to_window(edge.handle).await.expect("it is there");
+    browser.goto(&format!("{}/records/work-order/new", demo.edge)).await.expect("a page");
+    browser.fill("[name='/title']", "From the edge").await;
+    browser.press(".dock button[data-kind='primary']").await;
+    browser.reads(&format!("{}/records/work-order", demo.edge), &["From the edge"]).await;
+    browser.switch_to_window(hub).await.expect("it is there");
+    let begun = Instant::now();
+    while !browser.text().await.contains("1 new work order came in") {
+        assert!(begun.elapsed() < Duration::from_secs(15), "{}", browser.text().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(browser.focused().await, "_value");
+    let typed = browser.find("#f-value").await.prop("value").await.expect("a field");
+    assert_eq!(typed.as_deref(), Some("half a word"));
+    assert!(
+        !browser.find("table").await.text().await.expect("a table").contains("From the edge"),
+        "rows wait to be asked for"
+    );
     browser.client.clone().close().await.expect("the browser ends");
 }

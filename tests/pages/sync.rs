@@ -180,6 +180,11 @@ async fn live_hints_come_as_things_happen_and_end_with_the_server() {
     hint(&mut stream, "records-work-order").await;
     link.set(LinkState::Offline);
     hint(&mut stream, "link").await;
+    // whoever comes back looks at everything again
+    let back = browser.request(Method::GET, "/live").header("last-event-id", "1").send().await.expect("a stream");
+    let mut back = back.bytes_stream();
+    hint(&mut back, "link").await;
+    drop(back);
     let ended = tokio::spawn(async move { while stream.next().await.is_some() {} });
     tokio::time::timeout(Duration::from_secs(10), site.stop()).await.expect("the server ends soon");
     tokio::time::timeout(Duration::from_secs(5), ended).await.expect("so does the stream").expect("no panic");

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use super::read::Reading;
 use super::sign::{samples, signed_in};
 use crate::domain::people::Actor;
+use crate::node::KnownNode;
 use crate::store::{Query as Listing, Sort, SortKey};
 use crate::views::demo::{DemoNode, DemoPage};
-use crate::views::frame::{Here, LinkState};
+use crate::views::frame::Here;
 use crate::views::part::counted;
 use crate::web::error::{WebError, WebResult};
 use crate::web::htmx::{Htmx, show as shown};
@@ -128,25 +129,37 @@ pub async fn enter(req: HttpRequest, app: Data<App>, person: Path<usize>, way: Q
     signed_in(&req, &app, sign_in, local_path(&way.next).unwrap_or_default())
 }
 
-/// Waits a moment for what comes of a press, so that the next page shows it. A hub does not hear that it was cut off.
-async fn settled(app: &App, is_up: bool) {
+/// Waits a moment for what comes of a press, so that the next page shows it.
+async fn settled(app: &App, is_up: bool, since: i64) {
     let begun = Instant::now();
-    while (is_up || app.link.is_some()) && begun.elapsed() < SOON {
-        match frame::link(app).await {
-            Ok(status) if (status.state == LinkState::InStep) != is_up => tokio::time::sleep(LOOK).await,
-            _ => return,
+    while begun.elapsed() < SOON {
+        let is_settled = match (&app.link, &app.nodes) {
+            (Some(link), _) => link.status().in_step == is_up,
+            (None, Some(nodes)) if is_up => {
+                let known = nodes.list().await.unwrap_or_default();
+                // what a node told before does not count
+                let has_told = |node: &KnownNode| node.in_step && node.last_contact >= Some(since);
+                known.iter().all(|node| node.revoked || has_told(node))
+            }
+            // a hub does not hear that it was cut off
+            _ => true,
+        };
+        if is_settled {
+            return;
         }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
 /// `POST /demo/link`: cuts or restores the link. Anybody may, the demo is theirs.
 pub async fn switch(req: HttpRequest, app: Data<App>, Open(fields): Open) -> WebResult {
     let demo = app.demo.as_ref().ok_or(WebError::Nowhere)?;
+    let since = app.node.now();
     match fields.get("_do") {
         "cut" => demo.switch.set(false),
         "restore" => demo.switch.set(true),
         _ => return Err(WebError::Malformed("This form has no such button.".into())),
     }
-    settled(&app, demo.switch.is_up()).await;
+    settled(&app, demo.switch.is_up(), since).await;
     Ok(Htmx::of(&req).see(local_path(fields.get("_to")).unwrap_or("/demo")))
 }

@@ -45,6 +45,7 @@ pub async fn stream(req: HttpRequest) -> WebResult {
         link: app.link.as_ref().map(|link| link.watch()),
         ticks,
         told,
+        is_back: req.headers().contains_key("last-event-id"),
         req,
         begun: false,
     };
@@ -69,6 +70,7 @@ struct Hints {
     ticks: Interval,
     told: frame::LinkStatus,
     begun: bool,
+    is_back: bool,
 }
 
 enum Turn {
@@ -84,7 +86,12 @@ impl Hints {
     async fn next(&mut self) -> Option<Bytes> {
         if !self.begun {
             self.begun = true;
-            return Some(Bytes::from_static(b"retry: 2000\n:\n\n"));
+            let mut bytes = "retry: 2000\nid: 1\n\n".to_owned();
+            // a page that was away, in a tab behind others or out of reach, has missed it does not know what
+            if self.is_back {
+                bytes.push_str(&self.everything());
+            }
+            return Some(Bytes::from(bytes));
         }
         loop {
             let is_waiting = self.link.is_none() && self.told.state != frame::LinkState::InStep;
@@ -107,11 +114,7 @@ impl Hints {
                         bytes.push_str(&event(&format!("records-{name}")));
                     }
                 }
-                Turn::Missed => {
-                    for name in self.all_types() {
-                        bytes.push_str(&event(&format!("records-{name}")));
-                    }
-                }
+                Turn::Missed => bytes.push_str(&self.everything()),
                 Turn::Look => {}
                 Turn::Tick => {
                     let app = app(&self.req).ok()?;
@@ -132,9 +135,11 @@ impl Hints {
         }
     }
 
-    fn all_types(&self) -> BTreeSet<String> {
+    /// A hint for whatever a page may show.
+    fn everything(&self) -> String {
         let types = app(&self.req).map(|app| app.node.caches().types()).unwrap_or_default();
-        types.iter().map(|found| found.name.to_string()).collect()
+        let types = types.iter().map(|found| event(&format!("records-{}", found.name)));
+        std::iter::once(event("link")).chain(types).collect()
     }
 }
 
