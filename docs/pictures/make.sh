@@ -24,7 +24,6 @@ switch() {
     curl -s -b "$work/jar" -c "$work/jar" "$hub/demo" > "$work/page"
     curl -s -b "$work/jar" -o "$work/answer" --data-urlencode "_csrf=$(field "$work/page" _csrf)" --data "_do=$1&_to=/demo" "$hub/demo/link"
 }
-sleep 3
 
 record=$(curl -s "$hub/demo" | grep -o 'next=/records/[^"]*/edit' | head -n 1 | sed 's/next=//; s/.edit$//')
 switch cut
