@@ -15,8 +15,8 @@ use super::{NodeError, Result};
 use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
 use crate::domain::schema::Schema;
 use crate::store::{
-    Changes, Digest, Flags, Held, HistoryLine, Judge, Notice, Outcome, Page, PartitionState, Query, Request, Sort,
-    SortKey, Store, StoreError, Tally, Unsent,
+    Changes, Digest, Flags, Held, HistoryLine, Judge, Listed, Notice, Outcome, Page, PartitionState, Query, Request,
+    Sort, SortKey, Store, StoreError, Tally, Unsent,
 };
 
 /// A custom type as it is now.
@@ -298,6 +298,10 @@ impl Store for Watched {
 
     async fn records(&self, query: &Query) -> Result<Page, StoreError> {
         self.store.records(query).await
+    }
+
+    async fn listed(&self, query: &Query) -> Result<Page<Listed>, StoreError> {
+        self.store.listed(query).await
     }
 
     async fn tallies(&self) -> Result<Vec<Tally>, StoreError> {

@@ -1,7 +1,6 @@
 //! Saves: a person's on this node, and those that other nodes push.
 
 use std::collections::BTreeSet;
-use std::io;
 
 use serde_json::Value;
 
@@ -9,6 +8,7 @@ use super::apply::Part;
 use super::retime::{Unchecked, Under};
 use super::{Draft, Halt, Key, Outgoing};
 use crate::domain::clock::Hlc;
+use crate::domain::json;
 use crate::domain::record::{Act, Change, Content, Cover, State};
 use crate::domain::save::{MAX_RECORD_BYTES, MAX_RECORDS, MAX_SAVE_BYTES, Save, SavedRecord};
 use crate::domain::stamp::Stamp;
@@ -198,7 +198,8 @@ fn check(save: &Save) -> Result<(), String> {
     }
     let mut total = 0;
     for record in &save.records {
-        let size = json_size(&record.changes);
+        // what cannot be counted cannot be kept either
+        let size = json::size(&record.changes).unwrap_or(usize::MAX / 4);
         if size > 2 * MAX_RECORD_BYTES {
             return Err(format!("a record in it is larger than {MAX_RECORD_BYTES} bytes"));
         }
@@ -245,21 +246,4 @@ pub(super) fn nesting(value: &Value) -> usize {
         Value::Object(map) => 1 + map.values().map(nesting).max().unwrap_or_default(),
         _ => 0,
     }
-}
-
-/// How many bytes of JSON something is, without making them.
-fn json_size(value: &impl serde::Serialize) -> usize {
-    struct Count(usize);
-    impl io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // what cannot be counted cannot be kept either
-    serde_json::to_writer(&mut count, value).map_or(usize::MAX / 4, |()| count.0)
 }
