@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, broadcast};
 
 use super::people::Person;
 use super::{NodeError, Result};
+use crate::domain::form::Layout;
 use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
 use crate::domain::schema::Schema;
 use crate::store::{
@@ -46,6 +47,7 @@ pub struct Revision {
     pub at: i64,
     pub by: PersonId,
     schema: OnceLock<Option<Arc<Schema>>>,
+    layout: OnceLock<Option<Arc<Layout>>>,
 }
 
 impl Revision {
@@ -57,6 +59,11 @@ impl Revision {
                 Schema::compile(&value).ok().map(Arc::new)
             })
             .clone()
+    }
+
+    /// The form of this publication, made once.
+    pub fn layout(&self) -> Option<Arc<Layout>> {
+        self.layout.get_or_init(|| Some(Arc::new(Layout::of(self.schema()?)))).clone()
     }
 }
 
@@ -171,6 +178,7 @@ fn revision_of(held: &Held) -> Option<Revision> {
         at: stamp.time.millis(),
         by: stamp.author.person,
         schema: OnceLock::new(),
+        layout: OnceLock::new(),
     })
 }
 

@@ -165,12 +165,14 @@ impl State {
 
     /// Every stamp of a write, a removal, a rank or the bin.
     pub fn each_stamp(&self, see: &mut dyn FnMut(Stamp)) {
-        self.bin.iter().for_each(|bin| see(bin.stamp));
-        self.root.visit(&mut Path::root(), &mut |_, place| {
+        fn walk(place: &Place, see: &mut dyn FnMut(Stamp)) {
             place.write.iter().for_each(|write| see(write.stamp));
             place.removal.iter().for_each(|removal| see(removal.stamp));
             place.order.iter().for_each(|order| see(order.stamp));
-        });
+            place.inside.values().for_each(|below| walk(below, see));
+        }
+        self.bin.iter().for_each(|bin| see(bin.stamp));
+        walk(&self.root, see);
     }
 
     /// Whether it has repeated items, whose keys are no part of the document's text.

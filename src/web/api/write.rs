@@ -48,9 +48,7 @@ impl<'a> Who<'a> {
     pub async fn of(app: &'a App, held: &Held) -> Self {
         let own = app.node.identity().node;
         let mut foreign = false;
-        held.state.root.visit(&mut Path::root(), &mut |_, place| {
-            foreign |= place.write.as_ref().is_some_and(|write| write.stamp.author.node != own);
-        });
+        held.state.each_stamp(&mut |stamp| foreign |= stamp.author.node != own);
         if foreign && app.nodes.is_some() { Self::everywhere(app).await } else { Self::here(&app.node) }
     }
 
