@@ -238,8 +238,12 @@ async fn compare(
     println!("{what:<40} floor {low:>9.0}/s   outpost {high:>9.0}/s   {:>5.1} %", high / low * 100.0);
 }
 
-fn size(folder: &Path) -> u64 {
-    std::fs::metadata(folder.join("outpost.db")).map(|file| file.len()).unwrap_or(0)
+/// In megabytes, with what stands in the log.
+async fn size(folder: &Path) -> f64 {
+    let connect = SqliteConnectOptions::new().filename(folder.join("outpost.db")).read_only(true);
+    let mut connection = connect.connect().await.expect("it connects");
+    let row = sqlx::query("select page_count * page_size from pragma_page_count, pragma_page_size");
+    row.fetch_one(&mut connection).await.expect("a size").get::<i64, _>(0) as f64 / 1e6
 }
 
 #[tokio::main]
@@ -317,8 +321,8 @@ async fn main() {
     compare("page of 50, filtered and sorted", (&low, &list_floor), (&high, &list_ours)).await;
     println!(
         "database {:.2} MB, the same JSON in a plain table {:.2} MB (indexes for lists in both)",
-        size(folder.path()) as f64 / 1e6,
-        size(&plain) as f64 / 1e6
+        size(folder.path()).await,
+        size(&plain).await
     );
     compare("durable validated creates", (&low, &create_floor), (&high, &create_ours)).await;
     stop.stop(false).await;

@@ -278,7 +278,14 @@ async fn lists(store: &Sqlite, theirs: &FilePath) {
     let started = Instant::now();
     store.records(&query).await.expect("it reads");
     println!("the first list without an index: {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut longest = Duration::ZERO;
+    for number in 20_000_000..20_000_012 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let started = Instant::now();
+        store.write(save(number, vec![creation(number)])).await.expect("it saves");
+        longest = longest.max(started.elapsed());
+    }
+    println!("the longest save while its index was made: {:.1} ms", longest.as_secs_f64() * 1e3);
     let (mut mine, mut plainly) = (Vec::new(), Vec::new());
     for _ in 0..200 {
         let started = Instant::now();

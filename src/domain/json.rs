@@ -6,8 +6,10 @@
 
 use std::cmp::Ordering;
 use std::fmt::Write;
+use std::io;
 
 use num_bigint::BigInt;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use read::{NotJson, deserialize, is_reserved, nesting, read, read_bytes, reserved_member};
@@ -27,7 +29,7 @@ pub fn write_canonical(out: &mut String, value: &Value) {
         Value::Null => out.push_str("null"),
         Value::Bool(true) => out.push_str("true"),
         Value::Bool(false) => out.push_str("false"),
-        Value::Number(number) => write_number(out, &number.to_string()),
+        Value::Number(number) => write_number(out, number.as_str()),
         Value::String(text) => write_string(out, text),
         Value::Array(items) => {
             out.push('[');
@@ -40,16 +42,16 @@ pub fn write_canonical(out: &mut String, value: &Value) {
             out.push(']');
         }
         Value::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort_unstable();
+            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
             out.push('{');
-            for (i, key) in keys.into_iter().enumerate() {
+            for (i, (key, value)) in entries.into_iter().enumerate() {
                 if i > 0 {
                     out.push(',');
                 }
                 write_string(out, key);
                 out.push(':');
-                write_canonical(out, &map[key]);
+                write_canonical(out, value);
             }
             out.push('}');
         }
@@ -60,8 +62,8 @@ pub fn write_canonical(out: &mut String, value: &Value) {
 pub fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => {
-            let (a, b) = (a.to_string(), b.to_string());
-            a == b || Decimal::parse(&a) == Decimal::parse(&b)
+            let (a, b) = (a.as_str(), b.as_str());
+            a == b || Decimal::parse(a) == Decimal::parse(b)
         }
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Value::Object(a), Value::Object(b)) => {
@@ -69,6 +71,22 @@ pub fn equal(a: &Value, b: &Value) -> bool {
         }
         _ => a == b,
     }
+}
+
+/// How many bytes of JSON something is, without making them; `None` for what is no JSON.
+pub fn size(value: &impl Serialize) -> Option<usize> {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).ok().map(|()| count.0)
 }
 
 /// The same value with the keys of all its objects in code point order, so that nodes that saw the same changes hold
@@ -87,23 +105,30 @@ pub fn sorted(value: Value) -> Value {
 
 fn write_string(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            c if (c as u32) < 0x20 => write!(out, "\\u{:04x}", c as u32).expect("a String takes all that is written"),
-            c => out.push(c),
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        out.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0x8 => out.push_str("\\b"),
+            0xc => out.push_str("\\f"),
+            byte => write!(out, "\\u{byte:04x}").expect("a String takes all that is written"),
         }
+        rest = &rest[at + 1..];
     }
+    out.push_str(rest);
     out.push('"');
 }
 
 fn write_number(out: &mut String, text: &str) {
+    // most numbers are in the normal form already
+    if text.len() <= 16 && !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return out.push_str(text);
+    }
     match Decimal::parse(text) {
         Some(number) => number.write(out),
         None => out.push_str(text),

@@ -12,12 +12,13 @@ use tokio::sync::{Mutex, broadcast};
 
 use super::people::Person;
 use super::{NodeError, Result};
+use crate::domain::form::Layout;
 use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
 use crate::domain::json;
 use crate::domain::schema::Schema;
 use crate::store::{
-    Changes, Digest, Flags, Held, HistoryLine, Judge, Notice, Outcome, Page, PartitionState, Query, Request, Sort,
-    SortKey, Store, StoreError, Tally, Unsent,
+    Changes, Digest, Flags, Held, HistoryLine, Judge, Listed, Notice, Outcome, Page, PartitionState, Query, Request,
+    Sort, SortKey, Store, StoreError, Tally, Unsent,
 };
 
 /// A custom type as it is now.
@@ -47,6 +48,7 @@ pub struct Revision {
     pub at: i64,
     pub by: PersonId,
     schema: OnceLock<Option<Arc<Schema>>>,
+    layout: OnceLock<Option<Arc<Layout>>>,
 }
 
 impl Revision {
@@ -58,6 +60,11 @@ impl Revision {
                 Schema::compile(&value).ok().map(Arc::new)
             })
             .clone()
+    }
+
+    /// The form of this publication, made once.
+    pub fn layout(&self) -> Option<Arc<Layout>> {
+        self.layout.get_or_init(|| Some(Arc::new(Layout::of(self.schema()?)))).clone()
     }
 }
 
@@ -172,6 +179,7 @@ fn revision_of(held: &Held) -> Option<Revision> {
         at: stamp.time.millis(),
         by: stamp.author.person,
         schema: OnceLock::new(),
+        layout: OnceLock::new(),
     })
 }
 
@@ -299,6 +307,10 @@ impl Store for Watched {
 
     async fn records(&self, query: &Query) -> Result<Page, StoreError> {
         self.store.records(query).await
+    }
+
+    async fn listed(&self, query: &Query) -> Result<Page<Listed>, StoreError> {
+        self.store.listed(query).await
     }
 
     async fn tallies(&self) -> Result<Vec<Tally>, StoreError> {

@@ -16,7 +16,7 @@ use crate::domain::record::hash::Hash;
 use crate::domain::record::{Act, Change, Document};
 use crate::domain::save::{MAX_NESTING, MAX_RECORD_BYTES};
 use crate::domain::schema::Schema;
-use crate::store::{Expect, Held, HistoryLine, LocalRecord, Page, Query};
+use crate::store::{Expect, Held, HistoryLine, Listed, LocalRecord, Page, Query};
 
 /// What came of making a record.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,6 +128,13 @@ impl Node {
         Ok(self.store().records(query).await?)
     }
 
+    /// The same page for those who pass the records on as they are.
+    pub async fn listed(&self, actor: &Actor, query: &Query) -> Result<Page<Listed>> {
+        authorise(actor, Operation::See, None, &[])?;
+        self.known_type(query.type_name.as_str())?;
+        Ok(self.store().listed(query).await?)
+    }
+
     pub async fn history(&self, actor: &Actor, type_name: &str, id: RecordId) -> Result<Vec<HistoryLine>> {
         let held = self.record(actor, type_name, id).await?;
         Ok(self.store().history(&held.type_name, id).await?)
@@ -144,10 +151,15 @@ impl Node {
 
     /// Whether a record is valid, under the publication it was last written with.
     pub fn verdict(&self, held: &Held) -> Verdict {
-        let revision = held.state.revision().and_then(|id| self.caches().revision(id));
+        self.verdict_of(held.state.revision(), &held.document.value)
+    }
+
+    /// Whether a document is valid under a publication.
+    pub fn verdict_of(&self, revision: Option<RevisionId>, document: &Value) -> Verdict {
+        let revision = revision.and_then(|id| self.caches().revision(id));
         match revision.and_then(|revision| revision.schema()) {
             None => Verdict::UnknownRevision,
-            Some(schema) => match schema.validate(&held.document.value) {
+            Some(schema) => match schema.validate(document) {
                 errors if errors.is_empty() => Verdict::Valid,
                 errors => Verdict::Invalid(errors),
             },
@@ -370,7 +382,7 @@ fn judge(schema: &Schema, data: &Value, before: &[FieldError]) -> Result<()> {
     if !errors.is_empty() {
         return Err(NodeError::Invalid(errors));
     }
-    if data.to_string().len() > MAX_RECORD_BYTES {
+    if json::size(data).is_none_or(|size| size > MAX_RECORD_BYTES) {
         return Err(NodeError::TooLarge("a record may have 1 MiB of JSON".into()));
     }
     Ok(())

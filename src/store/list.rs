@@ -1,12 +1,16 @@
 //! Which records a list shows and in which order: what filters and sorting mean, decided here for every store. A
 //! database may look for candidates as it likes; what matches is what this says.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt;
 
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Filter, Flags, Held, Operator, Query, Sort, SortKey, StoreError};
+use super::{Filter, Flags, Held, Listed, Operator, Query, Sort, SortKey, StoreError};
+use crate::domain::ids::RecordId;
 use crate::domain::json::{Decimal, equal};
 
 /// The value at property names down from a document.
@@ -14,9 +18,121 @@ fn value_at<'a>(document: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(document, |value, name| value.as_object()?.get(name))
 }
 
-pub(super) fn matches(query: &Query, held: &Held) -> bool {
-    held.flags.has(Flags::BINNED) == query.binned
-        && query.filters.iter().all(|filter| holds(filter, value_at(&held.document.value, &filter.path)))
+/// What a list asks of a record.
+pub(super) trait Candidate {
+    fn id(&self) -> RecordId;
+    fn seq(&self) -> u64;
+    fn flags(&self) -> Flags;
+    /// The document, or as much of it as a query looks at.
+    fn looked_at(&self, query: &Query) -> Cow<'_, Value>;
+}
+
+impl Candidate for Held {
+    fn id(&self) -> RecordId {
+        self.id
+    }
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    fn looked_at(&self, _: &Query) -> Cow<'_, Value> {
+        Cow::Borrowed(&self.document.value)
+    }
+}
+
+impl Candidate for Listed {
+    fn id(&self) -> RecordId {
+        self.id
+    }
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    fn looked_at(&self, query: &Query) -> Cow<'_, Value> {
+        let filters = query.filters.iter().map(|filter| filter.path.as_slice());
+        let sorts = query.sort.iter().filter_map(|sort| match &sort.by {
+            SortKey::Field(path) => Some(path.as_slice()),
+            SortKey::Changed => None,
+        });
+        let paths: Vec<&[String]> = filters.chain(sorts).collect();
+        let names: Option<Vec<&str>> = paths.iter().map(|path| Some(path.first()?.as_str())).collect();
+        let value = match names {
+            Some(names) => {
+                let mut reader = serde_json::Deserializer::from_str(&self.document);
+                reader.deserialize_map(Picked(&names))
+            }
+            // the document as a whole is looked at
+            None => serde_json::from_str(&self.document),
+        };
+        // the store read it as JSON before it wrote it
+        Cow::Owned(value.unwrap_or_default())
+    }
+}
+
+/// Reads the properties of these names and passes over the others.
+struct Picked<'a>(&'a [&'a str]);
+
+impl<'de> Visitor<'de> for Picked<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut picked = Map::new();
+        while let Some(name) = members.next_key_seed(Name(self.0))? {
+            match name {
+                Some(name) => picked.insert(name.to_owned(), members.next_value()?),
+                None => members.next_value::<IgnoredAny>().map(|_| None)?,
+            };
+        }
+        Ok(Value::Object(picked))
+    }
+}
+
+/// Finds which of these names a name is, without a copy of it.
+struct Name<'a>(&'a [&'a str]);
+
+impl<'de, 'a> DeserializeSeed<'de> for Name<'a> {
+    type Value = Option<&'a str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'_> for Name<'a> {
+    type Value = Option<&'a str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().find(|known| **known == name).copied())
+    }
+}
+
+pub(super) fn matches(query: &Query, candidate: &impl Candidate) -> bool {
+    if candidate.flags().has(Flags::BINNED) != query.binned {
+        return false;
+    }
+    if query.filters.is_empty() {
+        return true;
+    }
+    let document = candidate.looked_at(query);
+    query.filters.iter().all(|filter| holds(filter, value_at(&document, &filter.path)))
 }
 
 fn holds(filter: &Filter, value: Option<&Value>) -> bool {
@@ -148,12 +264,13 @@ pub(super) struct Position {
 }
 
 impl Position {
-    pub fn of(query: &Query, held: &Held) -> Self {
+    pub fn of(query: &Query, candidate: &impl Candidate) -> Self {
+        let document = candidate.looked_at(query);
         let key = |sort: &Sort| match &sort.by {
-            SortKey::Field(path) => value_at(&held.document.value, path).cloned().unwrap_or_default(),
-            SortKey::Changed => Value::from(held.seq),
+            SortKey::Field(path) => value_at(&document, path).cloned().unwrap_or_default(),
+            SortKey::Changed => Value::from(candidate.seq()),
         };
-        Self { list: fingerprint(query), keys: query.sort.iter().map(key).collect(), id: held.id }
+        Self { list: fingerprint(query), keys: query.sort.iter().map(key).collect(), id: candidate.id() }
     }
 
     pub fn parse(query: &Query, text: &str) -> Result<Self, StoreError> {

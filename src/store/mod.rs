@@ -48,6 +48,12 @@ pub trait Store: Send + Sync {
     /// A page of one type's records, in the asked order with the id as the last word, in the direction of the first.
     async fn records(&self, query: &Query) -> Result<Page, StoreError>;
 
+    /// The same page for whoever passes the documents on as they are kept.
+    async fn listed(&self, query: &Query) -> Result<Page<Listed>, StoreError> {
+        let Page { items, next } = self.records(query).await?;
+        Ok(Page { items: items.iter().map(Held::listed).collect(), next })
+    }
+
     /// How many records of each type there are.
     async fn tallies(&self) -> Result<Vec<Tally>, StoreError>;
 
@@ -225,8 +231,34 @@ pub struct Held {
 
 impl Held {
     pub fn hash(&self) -> Hash {
-        self.state.hash(&self.type_name, self.id)
+        self.state.hash(&self.type_name, self.id, &self.document.value)
     }
+
+    pub fn listed(&self) -> Listed {
+        Listed {
+            type_name: self.type_name.clone(),
+            id: self.id,
+            seq: self.seq,
+            flags: self.flags,
+            revision: self.state.revision(),
+            latest: self.state.latest(),
+            document: self.document.value.to_string(),
+        }
+    }
+}
+
+/// A record as one of many: what is said of it, and its document as the text that is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    pub type_name: TypeName,
+    pub id: RecordId,
+    pub seq: u64,
+    pub flags: Flags,
+    /// The publication it was last written with.
+    pub revision: Option<RevisionId>,
+    /// The latest stamp anywhere in it.
+    pub latest: Stamp,
+    pub document: String,
 }
 
 /// What a list or a person has to know of a record without opening it.
@@ -311,10 +343,16 @@ pub enum SortKey {
     Changed,
 }
 
-#[derive(Debug, Clone, Default)]
-pub struct Page {
-    pub items: Vec<Held>,
+#[derive(Debug, Clone)]
+pub struct Page<T = Held> {
+    pub items: Vec<T>,
     pub next: Option<String>,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), next: None }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

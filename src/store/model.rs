@@ -288,7 +288,7 @@ impl Store for Model {
     async fn records(&self, query: &Query) -> Result<Page, StoreError> {
         let after = query.cursor.as_deref().map(|text| Position::parse(query, text)).transpose()?;
         let memory = self.open()?;
-        let found = memory.of_type(&query.type_name).filter(|held| matches(query, held));
+        let found = memory.of_type(&query.type_name).filter(|held| matches(query, *held));
         let mut items: Vec<(Position, &Held)> = found.map(|held| (Position::of(query, held), held)).collect();
         items.retain(|(position, _)| after.as_ref().is_none_or(|after| position.compare(after, &query.sort).is_gt()));
         items.sort_by(|a, b| a.0.compare(&b.0, &query.sort));

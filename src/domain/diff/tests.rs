@@ -393,7 +393,7 @@ fn what_two_people_take_away_at_once_is_taken_away_twice_and_what_comes_twice_on
     for (at, changes) in [(4, &mine), (3, &theirs), (2, &mine)] {
         save(&mut other, at, changes);
     }
-    assert_eq!(other.hash(&note(), uuid::Uuid::nil()), state.hash(&note(), uuid::Uuid::nil()));
+    assert_eq!(hash(&other), hash(&state));
     assert!(counted(&state, json!({"stock": 6.750}), "none").is_empty());
 
     // someone who says that there is none at all has seen what stood there, and differences to that are gone with it
@@ -406,8 +406,8 @@ fn what_two_people_take_away_at_once_is_taken_away_twice_and_what_comes_twice_on
     assert_eq!(state.document().value, json!({"stock": 3}));
 }
 
-fn note() -> crate::domain::ids::TypeName {
-    "note".parse().expect("a name")
+fn hash(state: &State) -> crate::domain::record::hash::Hash {
+    state.hash(&"note".parse().expect("a name"), uuid::Uuid::nil(), &state.document().value)
 }
 
 #[test]
@@ -431,6 +431,6 @@ fn numbers_in_items_count_too_and_survive_a_disk() {
         let document = Some(state.document().value).filter(|_| values == Values::Beside);
         let read = unpack(&packed, 9, document, &dictionary).expect("what was packed");
         assert_eq!(read.document(), state.document());
-        assert_eq!(read.hash(&note(), uuid::Uuid::nil()), state.hash(&note(), uuid::Uuid::nil()));
+        assert_eq!(hash(&read), hash(&state));
     }
 }

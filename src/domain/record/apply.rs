@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::project::is_difference;
 use super::{Bin, Content, Cover, Document, Order, Place, State, Write};
 use crate::domain::json;
-use crate::domain::path::Path;
+use crate::domain::path::{Path, Segment};
 use crate::domain::stamp::Stamp;
 
 /// One thing a save does to a record. All changes of a save to one record carry the same stamp.
@@ -126,7 +126,7 @@ impl State {
                 Act::Set(_) if stands && same(old, new) => {}
                 Act::Set(_) if stands => applied.effects.push(effect(EffectKind::Changed, old, new)),
                 Act::Set(content) => {
-                    applied.effects.push(effect(EffectKind::Overruled, old, value_of(content).as_ref()));
+                    applied.effects.push(effect(EffectKind::Overruled, old, value_of(content)));
                 }
                 Act::Remove => applied.effects.push(effect(EffectKind::Changed, old, new)),
                 Act::Rank(_) => applied.effects.push(effect(EffectKind::Moved, None, None)),
@@ -203,12 +203,12 @@ impl State {
             }
         };
         if stamp < standing {
-            if !same(new.as_ref(), before.get(path)) && !was_seen(path, stamp) {
-                lose(path.clone(), stamp, new.as_ref());
+            if !same(new, before.get(path)) && !was_seen(path, stamp) {
+                lose(path.clone(), stamp, new);
             }
             return;
         }
-        if !change.replaces.covers(&Path::root(), standing) && !same(new.as_ref(), before.get(path)) {
+        if !change.replaces.covers(&Path::root(), standing) && !same(new, before.get(path)) {
             lose(path.clone(), standing, before.get(path));
         }
         let Some(place) = self.place(path) else { return };
@@ -218,25 +218,34 @@ impl State {
                 return;
             }
             let full = path.join(below);
-            let new = new.as_ref().and_then(|new| Document::new(new.clone()).get(below).cloned());
-            if same(new.as_ref(), before.get(&full)) {
+            let new = new.and_then(|new| value_in(new, below));
+            if same(new, before.get(&full)) {
                 return;
             }
             if write.stamp < stamp {
                 lose(full.clone(), write.stamp, before.get(&full));
             } else if write.stamp > stamp && !was_seen(&full, stamp) {
-                lose(full, stamp, new.as_ref());
+                lose(full, stamp, new);
             }
         });
     }
 }
 
-fn value_of(content: &Content) -> Option<Value> {
+fn value_of(content: &Content) -> Option<&Value> {
+    static NO_ITEMS: Value = Value::Array(Vec::new());
     match content {
         Content::Absent => None,
-        Content::Json(text) => Some(text.0.clone()),
-        Content::Group => Some(Value::Array(Vec::new())),
+        Content::Json(text) => Some(&text.0),
+        Content::Group => Some(&NO_ITEMS),
     }
+}
+
+/// What a value that is written whole says of a place in it.
+fn value_in<'a>(value: &'a Value, path: &Path) -> Option<&'a Value> {
+    path.0.iter().try_fold(value, |value, segment| match segment {
+        Segment::Property(name) => value.as_object()?.get(name),
+        Segment::Item(_) => None,
+    })
 }
 
 fn same(a: Option<&Value>, b: Option<&Value>) -> bool {

@@ -1,5 +1,6 @@
 //! The hash of a record: equal on all nodes that saw the same changes.
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Content, Cover, Place, State};
@@ -14,11 +15,12 @@ use crate::domain::stamp::Stamp;
 pub struct Hash(pub u128);
 
 impl State {
-    pub fn hash(&self, type_name: &TypeName, id: Uuid) -> Hash {
+    /// `document` is the projection of this state.
+    pub fn hash(&self, type_name: &TypeName, id: Uuid, document: &Value) -> Hash {
         let mut hasher = Hasher(blake3::Hasher::new());
         hasher.text(type_name.as_str());
         hasher.0.update(id.as_bytes());
-        hasher.text(&json::canonical(&self.document().value));
+        hasher.text(&json::canonical(document));
         hasher.place(&self.root, true, Stamp::NEVER);
         if let Some(bin) = &self.bin {
             hasher.byte(if bin.binned { b'B' } else { b'b' });

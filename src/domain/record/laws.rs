@@ -112,7 +112,7 @@ fn run(steps: &[Step]) -> World {
 }
 
 fn hash(state: &State) -> hash::Hash {
-    state.hash(&TypeName::custom("t").expect("a good name"), uuid::Uuid::nil())
+    state.hash(&TypeName::custom("t").expect("a good name"), uuid::Uuid::nil(), &state.document().value)
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 //! From the tree of writes to what people see.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::{Content, Document, Keys, Order, Place, State};
@@ -11,7 +13,7 @@ impl State {
     /// What people see. A record that does not exist is `null`.
     pub fn document(&self) -> Document {
         let mut keys = Keys::new();
-        let value = project(&self.root, None, Stamp::NEVER, &mut Path::root(), &mut keys).unwrap_or(Value::Null);
+        let value = project(&self.root, None, Stamp::NEVER, &mut Vec::new(), &mut keys).unwrap_or(Value::Null);
         Document { value, keys }
     }
 }
@@ -65,7 +67,7 @@ impl Place {
     /// What the place holds although it is not shown.
     pub(super) fn parked(&self, above: Stamp) -> Option<Value> {
         let unremoved = Place { removal: None, ..self.clone() };
-        project(&unremoved, None, above, &mut Path::root(), &mut Keys::new())
+        project(&unremoved, None, above, &mut Vec::new(), &mut Keys::new())
     }
 }
 
@@ -115,7 +117,14 @@ pub(super) fn rank(place: &Place) -> &str {
 }
 
 /// The value of a place. `above` is what the nearest write above says of it, `inherited` the stamp of that write.
-fn project(place: &Place, above: Option<Value>, inherited: Stamp, path: &mut Path, keys: &mut Keys) -> Option<Value> {
+/// `path` is where it is.
+fn project<'a>(
+    place: &'a Place,
+    above: Option<Value>,
+    inherited: Stamp,
+    path: &mut Vec<Cow<'a, Segment>>,
+    keys: &mut Keys,
+) -> Option<Value> {
     let (content, stamp) = match &place.write {
         Some(write) if write.stamp >= inherited => match &write.content {
             Content::Absent => (None, write.stamp),
@@ -131,14 +140,14 @@ fn project(place: &Place, above: Option<Value>, inherited: Stamp, path: &mut Pat
         let mut order = Vec::new();
         let mut values = Vec::new();
         for (key, item) in place.items() {
-            path.0.push(Segment::Item(key.clone()));
+            path.push(Cow::Owned(Segment::Item(key.clone())));
             if let Some(value) = project(item, None, stamp, path, keys) {
                 order.push(key.clone());
                 values.push(value);
             }
-            path.0.pop();
+            path.pop();
         }
-        keys.insert(path.clone(), order);
+        keys.insert(Path(path.iter().map(|segment| segment.clone().into_owned()).collect()), order);
         return Some(Value::Array(values));
     }
     let is_written =
@@ -159,16 +168,21 @@ fn project(place: &Place, above: Option<Value>, inherited: Stamp, path: &mut Pat
     };
     for (segment, child) in &place.inside {
         let Segment::Property(name) = segment else { continue };
-        let old = map.shift_remove(name);
-        path.0.push(segment.clone());
-        if let Some(value) = project(child, old, stamp, path, keys) {
-            map.insert(name.clone(), value);
+        let old = map.get_mut(name).map(Value::take);
+        path.push(Cow::Borrowed(segment));
+        let value = project(child, old, stamp, path, keys);
+        path.pop();
+        match (value, map.get_mut(name)) {
+            (Some(value), Some(slot)) => *slot = value,
+            (Some(value), None) => drop(map.insert(name.clone(), value)),
+            (None, _) => drop(map.shift_remove(name)),
         }
-        path.0.pop();
     }
     if map.is_empty() && !was_there {
         return None;
     }
-    map.sort_keys();
+    if !map.keys().is_sorted() {
+        map.sort_keys();
+    }
     Some(Value::Object(map))
 }

@@ -69,6 +69,9 @@ async fn all_pages(site: &Site, query: &Query, limit: usize) -> Vec<Held> {
     loop {
         let page = site.store.records(&query).await.expect("works");
         assert!(page.items.len() <= limit);
+        let listed = site.store.listed(&query).await.expect("works");
+        assert_eq!(listed.items, page.items.iter().map(Held::listed).collect::<Vec<_>>());
+        assert_eq!(listed.next, page.next);
         items.extend(page.items);
         assert!(items.len() < 10_000, "a list ends");
         query.cursor = page.next;

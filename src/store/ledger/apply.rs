@@ -71,7 +71,8 @@ impl Draft<'_> {
         if applied.changed || rewritten {
             let own = before.as_ref().is_some_and(|held| held.flags.has(Flags::PROVISIONAL));
             // an edge leaves that to the hub, where the record may have moved otherwise
-            if self.keep(key, before.as_ref(), state, stamp, own)? && !provisional {
+            let document = state.document();
+            if self.keep(key, before.as_ref(), (state, document), stamp, own)? && !provisional {
                 self.move_entries(key)?;
             }
         }

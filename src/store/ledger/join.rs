@@ -8,7 +8,7 @@ use crate::domain::ids::{Partition, TypeName};
 use crate::domain::json as canonical;
 use crate::domain::path::Path;
 use crate::domain::record::pack::unpack;
-use crate::domain::record::{EffectKind, LostValue, State};
+use crate::domain::record::{Document, EffectKind, LostValue, State};
 use crate::domain::save::MAX_NESTING;
 use crate::domain::stamp::Stamp;
 use crate::store::{Flags, Held, Moved, PulledPage, Row};
@@ -75,7 +75,8 @@ impl Draft<'_> {
         let known = held.as_ref().filter(|held| !held.flags.has(Flags::PROVISIONAL));
         let mut state = known.map_or_else(State::default, |held| held.state.clone());
         let (changed, written) = (state.join(incoming, self.seq + 1), state.written);
-        if canonical::nesting(&state.document().value) > MAX_NESTING {
+        let document = state.document();
+        if canonical::nesting(&document.value) > MAX_NESTING {
             return self.set_aside(row, page, "it is nested too deep");
         }
         self.clock.observe(now, latest.time);
@@ -91,12 +92,12 @@ impl Draft<'_> {
             held.flags = held.flags.with(Flags::LEAVING, false);
         }
         let beaten = match known {
-            Some(held) => self.beaten(&key, held, &state, &changed)?,
+            Some(held) => self.beaten(&key, held, (&state, &document), &changed)?,
             None => Vec::new(),
         };
         let by = changed.iter().map(|path| decided(&state, path)).max().unwrap_or(latest);
         let seq = self.seq + 1;
-        self.keep(&key, before.as_ref(), state, by, false)?;
+        self.keep(&key, before.as_ref(), (state, document), by, false)?;
         let Some(known) = known else { return self.come(&key, now) };
         if let Some(after) = self.held(&key)? {
             let lines = lines(known, after, &changed, seq, now);
@@ -111,12 +112,17 @@ impl Draft<'_> {
     }
 
     /// Values of saves the hub does not have yet that lost against what came from it. Nobody there can have seen them.
-    fn beaten(&self, key: &Key, before: &Held, after: &State, changed: &[Path]) -> Result<Vec<LostValue>, Halt> {
+    fn beaten(
+        &self,
+        key: &Key,
+        before: &Held,
+        (after, document): (&State, &Document),
+        changed: &[Path],
+    ) -> Result<Vec<LostValue>, Halt> {
         let unsent = self.unsent(key)?;
         if unsent.is_empty() {
             return Ok(Vec::new());
         }
-        let document = after.document();
         let beaten = changed.iter().filter_map(|path| {
             let stood = before.state.stamp_at(path);
             let ours = unsent.iter().any(|save| save.tag() == stood.tag);

@@ -6,7 +6,7 @@ use super::apply::Part;
 use super::{CURSOR, Draft, Halt, Key, Shift, tally_key};
 use crate::domain::ids::{Partition, SaveId, TypeName};
 use crate::domain::path::{Path, Segment};
-use crate::domain::record::State;
+use crate::domain::record::{Document, State};
 use crate::domain::stamp::Stamp;
 use crate::store::{Flags, Held, Notice, Outcome};
 
@@ -16,19 +16,18 @@ pub(in crate::store) fn here() -> Partition {
 }
 
 impl Draft<'_> {
-    /// Takes over the new state of a record, whose changes carry the next number. `by` is the write that decided it.
+    /// Takes over the new state of a record with its projection; its changes carry the next number. `by` is the write that decided it.
     /// Says whether the record moved from one partition to another.
     pub(super) fn keep(
         &mut self,
         key: &Key,
         before: Option<&Held>,
-        mut state: State,
+        (mut state, document): (State, Document),
         by: Stamp,
         provisional: bool,
     ) -> Result<bool, Halt> {
         let seq = self.seq + 1;
         self.seq = seq;
-        let document = state.document();
         let kept = before.map_or(Flags::default(), |held| held.flags);
         let flags = self.flags(&key.0, &state, &document.value, kept).with(Flags::PROVISIONAL, provisional);
         let partition = if provisional { here() } else { self.partition(&key.0, &document.value) };
@@ -265,7 +264,13 @@ impl Draft<'_> {
             if self.partition(&key.0, document) == held.partition {
                 let flags = self.flags(&key.0, &held.state, document, held.flags);
                 self.reflag(&held, flags);
-            } else if self.keep(key, Some(&held), held.state.clone(), held.state.latest(), false)? {
+            } else if self.keep(
+                key,
+                Some(&held),
+                (held.state.clone(), held.document.clone()),
+                held.state.latest(),
+                false,
+            )? {
                 self.move_entries(key)?;
             }
         }

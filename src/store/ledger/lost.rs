@@ -33,7 +33,8 @@ impl Draft<'_> {
         let change = Change { path: Path::root(), act: Act::Set(Content::json(document)), replaces: Cover::nothing() };
         let applied = state.apply(&[change], stamp, self.seq + 1, &|_, _| true);
         if applied.changed {
-            self.keep(&key, before.as_ref(), state, stamp, provisional)?;
+            let document = state.document();
+            self.keep(&key, before.as_ref(), (state, document), stamp, provisional)?;
             if provisional {
                 let mut entries = self.provisional()?;
                 entries.insert(key.1);
@@ -96,7 +97,8 @@ impl Draft<'_> {
         let path = Path::root().property(field);
         let change = Change { replaces: state.cover(&path), path, act: Act::Set(Content::json(value)) };
         if state.apply(&[change], by, self.seq + 1, &|_, _| true).changed {
-            self.keep(&key, Some(&before), state, by, before.flags.has(Flags::PROVISIONAL))?;
+            let document = state.document();
+            self.keep(&key, Some(&before), (state, document), by, before.flags.has(Flags::PROVISIONAL))?;
         }
         Ok(())
     }

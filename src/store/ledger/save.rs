@@ -1,7 +1,6 @@
 //! Saves: a person's on this node, and those that other nodes push.
 
 use std::collections::BTreeSet;
-use std::io;
 
 use super::apply::Part;
 use super::retime::{Unchecked, Under};
@@ -196,7 +195,8 @@ fn check(save: &Save) -> Result<(), String> {
     }
     let mut total = 0;
     for record in &save.records {
-        let size = json_size(&record.changes);
+        // what cannot be counted cannot be kept either
+        let size = json::size(&record.changes).unwrap_or(usize::MAX / 4);
         if size > 2 * MAX_RECORD_BYTES {
             return Err(format!("a record in it is larger than {MAX_RECORD_BYTES} bytes"));
         }
@@ -249,21 +249,4 @@ fn check_readable(changes: &[Change]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// How many bytes of JSON something is, without making them.
-fn json_size(value: &impl serde::Serialize) -> usize {
-    struct Count(usize);
-    impl io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // what cannot be counted cannot be kept either
-    serde_json::to_writer(&mut count, value).map_or(usize::MAX / 4, |()| count.0)
 }

@@ -9,12 +9,12 @@ use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
 use super::index::Plan;
-use super::rows::{self, columns};
+use super::rows::{self, Decoded, columns};
 use super::writer::{Job, Work};
 use super::{Sqlite, failed};
 use crate::domain::json::Decimal;
 use crate::store::list::{Position, matches, text_of};
-use crate::store::{Filter, Held, Operator, Page, Query, SortKey, StoreError};
+use crate::store::{Filter, Operator, Page, Query, SortKey, StoreError};
 
 /// At most so many candidates at once, where many do not match.
 const BATCH: usize = 500;
@@ -22,11 +22,11 @@ const BATCH: usize = 500;
 const ALTERNATIVES: usize = 64;
 
 impl Sqlite {
-    pub(super) async fn read_list(&self, query: &Query) -> Result<Page, StoreError> {
+    pub(super) async fn read_list<T: Decoded>(&self, query: &Query) -> Result<Page<T>, StoreError> {
         let mut after = query.cursor.as_deref().map(|text| Position::parse(query, text)).transpose()?;
         let Some(type_ordinal) = self.names().types.find(&query.type_name) else { return Ok(Page::default()) };
         let mut index = self.index_for(query, type_ordinal);
-        let mut items: Vec<Held> = Vec::new();
+        let mut items: Vec<T> = Vec::new();
         let wanted = query.limit.saturating_add(1);
         for phase in phases(query) {
             if !phase.reaches(after.as_ref()) {
@@ -35,7 +35,7 @@ impl Sqlite {
             let mut batch = wanted - items.len();
             loop {
                 let statement = Statement::of(query, type_ordinal, phase, after.as_ref(), batch, index.as_deref());
-                let found = match self.candidates(statement).await {
+                let found: Vec<T> = match self.candidates(statement).await {
                     // it was dropped meanwhile
                     Err(StoreError::Database(_)) if index.is_some() => {
                         index = None;
@@ -44,11 +44,13 @@ impl Sqlite {
                     found => found?,
                 };
                 let count = found.len();
-                after = found.last().map(|held| Position::of(query, held)).or(after);
-                items.extend(found.into_iter().filter(|held| matches(query, held)));
+                if count == batch {
+                    after = found.last().map(|last| Position::of(query, last)).or(after);
+                }
+                items.extend(found.into_iter().filter(|one| matches(query, one)));
                 if items.len() >= wanted {
                     items.truncate(query.limit);
-                    let next = items.last().map(|held| Position::of(query, held).cursor());
+                    let next = items.last().map(|last| Position::of(query, last).cursor());
                     return Ok(Page { items, next });
                 }
                 if count < batch {
@@ -60,7 +62,7 @@ impl Sqlite {
         Ok(Page { items, next: None })
     }
 
-    async fn candidates(&self, statement: Statement) -> Result<Vec<Held>, StoreError> {
+    async fn candidates<T: Decoded>(&self, statement: Statement) -> Result<Vec<T>, StoreError> {
         // put together below; what people named is quoted, what they look for is bound
         let mut query = sqlx::query(AssertSqlSafe(statement.sql));
         for bound in statement.bound {
@@ -72,7 +74,8 @@ impl Sqlite {
             };
         }
         let row = query.fetch_one(&self.readers).await.map_err(failed)?;
-        Ok(rows::records(&row, 0, &self.names())?.into_iter().map(|(_, held)| held).collect())
+        let names = self.names();
+        rows::lines(&row, 0, &names)?.iter().map(|line| T::of(line, &names)).collect()
     }
 
     /// The index to read along; if it is not there and would help, the writer is asked for it.

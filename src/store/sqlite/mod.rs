@@ -10,6 +10,7 @@ mod load;
 mod persist;
 mod read;
 mod rows;
+mod script;
 mod setup;
 mod writer;
 
@@ -26,8 +27,8 @@ use self::index::Lists;
 use self::setup::Names;
 use self::writer::{Answer, Job, Step, Work, Writer};
 use super::{
-    Changes, Digest, Flags, Held, HistoryLine, Judge, Notice, Outcome, Page, PartitionState, Query, Request, Store,
-    StoreError, Tally, Unsent,
+    Changes, Digest, Flags, Held, HistoryLine, Judge, Listed, Notice, Outcome, Page, PartitionState, Query, Request,
+    Store, StoreError, Tally, Unsent,
 };
 use crate::domain::ids::{Partition, RecordId, TypeName};
 
@@ -127,6 +128,10 @@ impl Store for Sqlite {
     }
 
     async fn records(&self, query: &Query) -> Result<Page, StoreError> {
+        self.read_list(query).await
+    }
+
+    async fn listed(&self, query: &Query) -> Result<Page<Listed>, StoreError> {
         self.read_list(query).await
     }
 

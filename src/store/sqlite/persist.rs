@@ -3,10 +3,11 @@
 use std::sync::PoisonError;
 
 use serde_json::json;
+use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Row};
 
 use super::load::Numbers;
+use super::script::{Batch, Cell, Script};
 use super::setup::{Book, Names};
 use super::{Shared, failed};
 use crate::domain::record::EffectKind;
@@ -14,56 +15,6 @@ use crate::domain::record::pack::{Values, pack};
 use crate::domain::stamp::Stamp;
 use crate::store::StoreError;
 use crate::store::ledger::{Facts, Key, Line, News, Outgoing};
-
-enum Cell {
-    Int(i64),
-    Text(String),
-    Blob(Vec<u8>),
-    Null,
-}
-
-/// Rows to be inserted by statements of a few sizes, so that each is prepared once.
-struct Batch {
-    insert: &'static str,
-    /// What follows the values.
-    then: &'static str,
-    rows: Vec<Vec<Cell>>,
-}
-
-const SIZES: [usize; 3] = [64, 8, 1];
-
-impl Batch {
-    fn new(insert: &'static str, then: &'static str) -> Self {
-        Self { insert, then, rows: Vec::new() }
-    }
-
-    fn push<const N: usize>(&mut self, row: [Cell; N]) {
-        self.rows.push(row.into());
-    }
-
-    async fn write(self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        let Some(columns) = self.rows.first().map(Vec::len) else { return Ok(()) };
-        let one = format!("({})", vec!["?"; columns].join(", "));
-        let mut rows = self.rows.into_iter();
-        while rows.len() > 0 {
-            let size = SIZES.into_iter().find(|size| *size <= rows.len()).unwrap_or(1);
-            let values = vec![one.as_str(); size].join(", ");
-            // our own words and question marks
-            let sql = AssertSqlSafe(format!("{} values {values} {}", self.insert, self.then));
-            let mut query = sqlx::query(sql);
-            for cell in rows.by_ref().take(size).flatten() {
-                query = match cell {
-                    Cell::Int(number) => query.bind(number),
-                    Cell::Text(text) => query.bind(text),
-                    Cell::Blob(bytes) => query.bind(bytes),
-                    Cell::Null => query.bind(None::<i64>),
-                };
-            }
-            query.execute(&mut *conn).await.map_err(failed)?;
-        }
-        Ok(())
-    }
-}
 
 /// All that is to be written, encoded.
 struct Sheets {
@@ -99,6 +50,7 @@ struct Restamp {
     new: i64,
 }
 
+/// Writes it all down in one transaction.
 pub(super) async fn persist(
     conn: &mut SqliteConnection,
     shared: &Shared,
@@ -112,102 +64,120 @@ pub(super) async fn persist(
         let mut names = shared.names.write().unwrap_or_else(PoisonError::into_inner);
         encode(&mut names, book, facts, news, numbers)?
     };
+    let mut script = Script::default();
+    let text = |value: serde_json::Value| [Cell::Text(value.to_string())];
+    script.add("begin immediate", []);
     for batch in [sheets.authors, sheets.names, sheets.types, sheets.partitions] {
-        batch.write(conn).await?;
+        batch.write(&mut script, conn).await?;
     }
     if !sheets.histories.is_empty() {
-        let sql = "delete from history where record in (select value from json_each(?1))";
-        sqlx::query(sql).bind(json!(sheets.histories).to_string()).execute(&mut *conn).await.map_err(failed)?;
+        let sql = "delete from history where record in (select value from json_each(?))";
+        script.add(sql, text(json!(sheets.histories)));
     }
     if !sheets.deleted.is_empty() {
-        let sql = "delete from record where number in (select value from json_each(?1))";
-        sqlx::query(sql).bind(json!(sheets.deleted).to_string()).execute(&mut *conn).await.map_err(failed)?;
+        let sql = "delete from record where number in (select value from json_each(?))";
+        script.add(sql, text(json!(sheets.deleted)));
     }
-    sheets.records.write(conn).await?;
-    sheets.history.write(conn).await?;
-    restamp(conn, &sheets.restamped).await?;
-    for (save, body) in sheets.timed {
-        let sql = "update outbox set body = coalesce(?2, body), unchecked = null where save = ?1";
-        sqlx::query(sql).bind(save).bind(body).execute(&mut *conn).await.map_err(failed)?;
+    sheets.records.write(&mut script, conn).await?;
+    sheets.history.write(&mut script, conn).await?;
+    if !sheets.restamped.is_empty() || !sheets.timed.is_empty() {
+        script.run(conn).await?;
+        restamp(conn, sheets.restamped, sheets.timed).await?;
     }
     if !acknowledged.is_empty() {
-        acknowledge(conn, book, &acknowledged).await?;
+        script.run(conn).await?;
+        book.unsent -= acknowledge(conn, &acknowledged).await?;
     }
     book.unsent += sheets.outbox.rows.len() as i64;
-    sheets.outbox.write(conn).await?;
-    sheets.unsent.write(conn).await?;
+    sheets.outbox.write(&mut script, conn).await?;
+    sheets.unsent.write(&mut script, conn).await?;
     if !sheets.came.is_empty() && book.waiting > 0 {
-        let gone = sqlx::query(
+        script.run(conn).await?;
+        script.add(
             "delete from waiting
              where number in (
                select w.number
-               from json_each(?1) as k
+               from json_each(?) as k
                cross join waiting as w on w.type = k.value ->> 0 and w.id = unhex(k.value ->> 1)
              )",
+            text(json!(sheets.came)),
         );
-        let gone = gone.bind(json!(sheets.came).to_string()).execute(&mut *conn).await.map_err(failed)?;
-        book.waiting -= gone.rows_affected() as i64;
+        book.waiting -= script.run(conn).await? as i64;
     }
     book.waiting += sheets.waiting.rows.len() as i64;
-    sheets.waiting.write(conn).await?;
+    sheets.waiting.write(&mut script, conn).await?;
     if !sheets.returned.is_empty() && book.moved > 0 {
-        let gone = sqlx::query(
+        script.add(
             "delete from moved
              where (type, id, partition) in (
                select value ->> 1, unhex(value ->> 2), value ->> 0
-               from json_each(?1)
+               from json_each(?)
              )",
+            text(json!(sheets.returned)),
         );
-        gone.bind(json!(sheets.returned).to_string()).execute(&mut *conn).await.map_err(failed)?;
     }
     let counts_moved = !sheets.moved.rows.is_empty() || !sheets.returned.is_empty();
-    sheets.moved.write(conn).await?;
+    sheets.moved.write(&mut script, conn).await?;
     if counts_moved {
+        script.run(conn).await?;
         let row = sqlx::query("select count(*) from (select 1 from moved limit 1)").fetch_one(&mut *conn).await;
         book.moved = row.map_err(failed)?.try_get(0).map_err(failed)?;
     }
-    sheets.tallies.write(conn).await?;
+    sheets.tallies.write(&mut script, conn).await?;
     if !sheets.cleared.is_empty() {
-        let sql = "delete from local where (kind, key) in (select value ->> 0, value ->> 1 from json_each(?1))";
-        sqlx::query(sql).bind(json!(sheets.cleared).to_string()).execute(&mut *conn).await.map_err(failed)?;
+        let sql = "delete from local where (kind, key) in (select value ->> 0, value ->> 1 from json_each(?))";
+        script.add(sql, text(json!(sheets.cleared)));
     }
-    sheets.locals.write(conn).await?;
-    let sql = "update node set seq = ?1, clock = ?2 where seq <> ?1 or clock <> ?2";
-    let update = sqlx::query(sql).bind(book.seq as i64).bind(book.clock.last.0);
-    update.execute(&mut *conn).await.map_err(failed)?;
+    sheets.locals.write(&mut script, conn).await?;
+    let (seq, clock) = (book.seq as i64, book.clock.last.0);
+    let sql = "update node set seq = ?, clock = ? where seq <> ? or clock <> ?";
+    script.add(sql, [seq, clock, seq, clock].map(Cell::Int));
+    script.add("commit", []);
+    script.run(conn).await?;
     Ok(())
 }
 
 /// Two writes may have changed places in time, and a line must not be taken for one that was just changed: all of a
 /// record's lines are told apart by their tag as well, which no two saves of one author share.
-async fn restamp(conn: &mut SqliteConnection, restamped: &[Restamp]) -> Result<(), StoreError> {
+async fn restamp(
+    conn: &mut SqliteConnection,
+    restamped: Vec<Restamp>,
+    timed: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+) -> Result<(), StoreError> {
+    let mut script = Script::default();
     for Restamp { record, author, tag, old, new } in restamped {
-        let lines = "update history set time = ?5 where record = ?1 and author = ?2 and tag = ?3 and time = ?4";
-        let seen = "update history set seen_time = ?5
-             where record = ?1 and seen_author = ?2 and seen_tag = ?3 and seen_time = ?4";
+        let lines = "update history set time = ? where record = ? and author = ? and tag = ? and time = ?";
+        let seen = "update history set seen_time = ?
+             where record = ? and seen_author = ? and seen_tag = ? and seen_time = ?";
         for sql in [lines, seen] {
-            let update = sqlx::query(sql).bind(record).bind(author).bind(tag).bind(old).bind(new);
-            update.execute(&mut *conn).await.map_err(failed)?;
+            script.add(sql, [new, record, author, tag, old].map(Cell::Int));
         }
+        script.run(conn).await?;
+    }
+    for (save, body) in timed {
+        let sql = "update outbox set body = coalesce(?, body), unchecked = null where save = ?";
+        script.add(sql, [body.map_or(Cell::Null, Cell::Blob), Cell::Blob(save)]);
+        script.run(conn).await?;
     }
     Ok(())
 }
 
-async fn acknowledge(conn: &mut SqliteConnection, book: &mut Book, saves: &[String]) -> Result<(), StoreError> {
+/// Says how many saves left the outbox.
+async fn acknowledge(conn: &mut SqliteConnection, saves: &[String]) -> Result<i64, StoreError> {
     let saves = json!(saves).to_string();
-    let records = sqlx::query(
+    let mut script = Script::default();
+    script.add(
         "delete from unsent
          where position in (
            select o.position
-           from json_each(?1) as k
+           from json_each(?) as k
            cross join outbox as o on o.save = unhex(k.value)
          )",
+        [Cell::Text(saves.clone())],
     );
-    records.bind(&saves).execute(&mut *conn).await.map_err(failed)?;
-    let sql = "delete from outbox where save in (select unhex(value) from json_each(?1))";
-    let gone = sqlx::query(sql).bind(&saves).execute(&mut *conn).await.map_err(failed)?;
-    book.unsent -= gone.rows_affected() as i64;
-    Ok(())
+    script.run(conn).await?;
+    script.add("delete from outbox where save in (select unhex(value) from json_each(?))", [Cell::Text(saves)]);
+    Ok(script.run(conn).await? as i64)
 }
 
 fn encode(

@@ -98,6 +98,8 @@ pub(super) async fn writer(path: &Path, options: &Options) -> Result<SqliteConne
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(false)
         .busy_timeout(Duration::from_secs(5))
+        // what is written together is one of them; see `script`
+        .statement_cache_capacity(64)
         .pragma("cache_size", "-8192")
         .pragma("temp_store", "memory")
         .pragma("journal_size_limit", "16777216");

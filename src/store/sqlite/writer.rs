@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::index::{self, Plan};
 use super::load::{self, Numbers};
 use super::setup::Book;
-use super::{Shared, failed, persist};
+use super::{Shared, persist};
 use crate::domain::ids::{Partition, RecordId, TypeName};
 use crate::store::ledger::{Facts, Halt, Key, Ledger, Need, News, Progress, Quiet};
 use crate::store::model::STEP;
@@ -221,7 +221,8 @@ impl Writer {
         .await
     }
 
-    /// Runs something on a ledger and writes down its news. Whatever fails leaves no trace.
+    /// Runs something on a ledger and writes down its news. Whatever fails leaves no trace. Facts are read before the
+    /// transaction begins: nobody else writes.
     async fn transaction<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut SqliteConnection, &mut Ledger, &mut Numbers) -> Result<T, StoreError>,
@@ -229,19 +230,14 @@ impl Writer {
         let judge = self.shared.judge.clone();
         let mut ledger = Ledger::new(judge.as_ref(), quiet(&self.book), self.book.seq, self.book.clock);
         let mut numbers = Numbers::new();
-        sqlx::query("begin immediate").execute(&mut self.conn).await.map_err(failed)?;
-        let result = match work(&mut self.conn, &mut ledger, &mut numbers).await {
-            Ok(result) => {
-                let Ledger { seq, clock, facts, news, .. } = ledger;
-                self.commit(seq, clock, facts, news, numbers).await.map(|()| result)
-            }
-            Err(err) => Err(err),
-        };
-        if result.is_err() {
+        let result = work(&mut self.conn, &mut ledger, &mut numbers).await?;
+        let Ledger { seq, clock, facts, news, .. } = ledger;
+        let committed = self.commit(seq, clock, facts, news, numbers).await;
+        if committed.is_err() {
             // SQLite may have done so itself
             let _ = sqlx::query("rollback").execute(&mut self.conn).await;
         }
-        result
+        committed.map(|()| result)
     }
 
     async fn commit(
@@ -256,7 +252,6 @@ impl Writer {
         let mut book = self.book.clone();
         (book.seq, book.clock) = (seq, clock);
         persist::persist(&mut self.conn, &self.shared, &mut book, facts, news, numbers).await?;
-        sqlx::query("commit").execute(&mut self.conn).await.map_err(failed)?;
         self.book = book;
         if !notices.is_empty() {
             // nobody may be listening

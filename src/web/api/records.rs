@@ -21,14 +21,14 @@ use crate::web::App;
 pub async fn list(req: HttpRequest, app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
     let type_name = app.node.type_name(segment(&req, "type"))?;
     let query = query::records(type_name, req.query_string())?;
-    let page = app.node.records(&caller.actor, &query).await?;
+    let page = app.node.listed(&caller.actor, &query).await?;
     let mut out = Vec::with_capacity(64 + page.items.len() * 512);
     out.extend_from_slice(b"{\"items\":[");
-    for (i, held) in page.items.iter().enumerate() {
+    for (i, listed) in page.items.iter().enumerate() {
         if i > 0 {
             out.push(b',');
         }
-        write::record(&mut out, &app.node, held, None);
+        write::listed(&mut out, &app.node, listed);
     }
     out.extend_from_slice(b"],\"next\":");
     write::put(&mut out, &page.next);

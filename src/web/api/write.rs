@@ -13,7 +13,7 @@ use crate::domain::record::{Content, Keys, Place};
 use crate::domain::schema::Shape;
 use crate::domain::stamp::Stamp;
 use crate::node::{Node, NodeRole, Revision, Verdict};
-use crate::store::{Flags, Held};
+use crate::store::{Flags, Held, Listed};
 use crate::web::App;
 
 const PLAIN: &str = "what is written is plain data, and a Vec takes all of it";
@@ -48,9 +48,7 @@ impl<'a> Who<'a> {
     pub async fn of(app: &'a App, held: &Held) -> Self {
         let own = app.node.identity().node;
         let mut foreign = false;
-        held.state.root.visit(&mut Path::root(), &mut |_, place| {
-            foreign |= place.write.as_ref().is_some_and(|write| write.stamp.author.node != own);
-        });
+        held.state.each_stamp(&mut |stamp| foreign |= stamp.author.node != own);
         if foreign && app.nodes.is_some() { Self::everywhere(app).await } else { Self::here(&app.node) }
     }
 
@@ -75,26 +73,7 @@ impl<'a> Who<'a> {
 /// Appends a record; with `who`, also when each of its fields was written, by whom and where.
 pub fn record(out: &mut Vec<u8>, node: &Node, held: &Held, who: Option<&Who>) {
     let revision = held.state.revision().and_then(|id| node.caches().revision(id));
-    write!(out, "{{\"id\":\"{}\",\"type\":\"{}\",\"data\":", held.id, held.type_name).expect(PLAIN);
-    put(out, &held.document.value);
-    out.extend_from_slice(b",\"schema_version\":");
-    put(out, &revision.as_ref().map(|revision| revision.version));
-    match verdict(node, held) {
-        Verdict::Valid => out.extend_from_slice(b",\"valid\":true,\"errors\":[]"),
-        Verdict::UnknownRevision => out.extend_from_slice(b",\"valid\":null,\"errors\":[]"),
-        Verdict::Invalid(errors) => {
-            out.extend_from_slice(b",\"valid\":false,\"errors\":");
-            put(out, &errors);
-        }
-    }
-    let deleted = held.state.is_binned();
-    write!(out, ",\"deleted\":{deleted}").expect(PLAIN);
-    if held.state.is_edited_after_deletion() {
-        out.extend_from_slice(b",\"edited_after_deletion\":true");
-    }
-    out.extend_from_slice(b",\"updated_at\":\"");
-    time::write(out, held.state.latest().time.millis());
-    out.push(b'"');
+    open(out, node, &held.listed(), revision.as_deref());
     if let Some(who) = who {
         out.extend_from_slice(b",\"fields\":");
         fields(out, held, revision.as_deref(), who);
@@ -102,11 +81,42 @@ pub fn record(out: &mut Vec<u8>, node: &Node, held: &Held, who: Option<&Who>) {
     out.push(b'}');
 }
 
+/// Appends a record of a list.
+pub fn listed(out: &mut Vec<u8>, node: &Node, listed: &Listed) {
+    let revision = listed.revision.and_then(|id| node.caches().revision(id));
+    open(out, node, listed, revision.as_deref());
+    out.push(b'}');
+}
+
+/// Appends what is said of every record, and leaves the object open.
+fn open(out: &mut Vec<u8>, node: &Node, listed: &Listed, revision: Option<&Revision>) {
+    write!(out, "{{\"id\":\"{}\",\"type\":\"{}\",\"data\":", listed.id, listed.type_name).expect(PLAIN);
+    out.extend_from_slice(listed.document.as_bytes());
+    out.extend_from_slice(b",\"schema_version\":");
+    put(out, &revision.map(|revision| revision.version));
+    match verdict(node, listed) {
+        Verdict::Valid => out.extend_from_slice(b",\"valid\":true,\"errors\":[]"),
+        Verdict::UnknownRevision => out.extend_from_slice(b",\"valid\":null,\"errors\":[]"),
+        Verdict::Invalid(errors) => {
+            out.extend_from_slice(b",\"valid\":false,\"errors\":");
+            put(out, &errors);
+        }
+    }
+    write!(out, ",\"deleted\":{}", listed.flags.has(Flags::BINNED)).expect(PLAIN);
+    if listed.flags.has(Flags::EDITED_AFTER_DELETION) {
+        out.extend_from_slice(b",\"edited_after_deletion\":true");
+    }
+    out.extend_from_slice(b",\"updated_at\":\"");
+    time::write(out, listed.latest.time.millis());
+    out.push(b'"');
+}
+
 /// What the flags say; the errors are looked for only where there are some.
-fn verdict(node: &Node, held: &Held) -> Verdict {
-    if held.flags.has(Flags::INVALID) {
-        node.verdict(held)
-    } else if held.flags.has(Flags::UNKNOWN_REVISION) {
+fn verdict(node: &Node, listed: &Listed) -> Verdict {
+    if listed.flags.has(Flags::INVALID) {
+        let document: Value = serde_json::from_str(&listed.document).unwrap_or_default();
+        node.verdict_of(listed.revision, &document)
+    } else if listed.flags.has(Flags::UNKNOWN_REVISION) {
         Verdict::UnknownRevision
     } else {
         Verdict::Valid

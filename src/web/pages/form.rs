@@ -12,7 +12,6 @@ use crate::domain::form::{Base, Context, Decoded, Form, Layout, Posted, Problem,
 use crate::domain::ids::{RecordId, SaveId};
 use crate::domain::people::Operation;
 use crate::domain::record::Document;
-use crate::domain::schema::Schema;
 use crate::node::{NodeError, Type};
 use crate::store::Held;
 use crate::views::form::FormView;
@@ -42,7 +41,7 @@ impl<'a> Sheet<'a> {
             Some(record) => Some(signed.node().record(&signed.actor, type_name, id(record)?).await?),
             None => None,
         };
-        let layout = Arc::new(Layout::of(schema_of(&reading.found)?));
+        let layout = layout_of(&reading.found)?;
         let clock = signed.clock();
         let zone = match clock.zone.to_offset(clock.now) {
             offset if offset.is_zero() => "Z".to_owned(),
@@ -72,12 +71,7 @@ impl<'a> Sheet<'a> {
     /// The version that a posted form was rendered from, and the layout it was drawn with.
     fn posted_base(&self, posted: &Posted) -> Result<(Base, Arc<Layout>), Reload> {
         let node = self.signed.node();
-        let layout = |revision| {
-            if revision == self.reading.found.current.id {
-                return Some(self.layout.clone());
-            }
-            Some(Arc::new(Layout::of(node.caches().revision(revision)?.schema()?)))
-        };
+        let layout = |revision| node.caches().revision(revision)?.layout();
         let record = self.held.as_ref().map(|held| held.id);
         Base::open(posted.base(), node.secret(), &self.reading.found.name, record, layout)
     }
@@ -140,13 +134,13 @@ fn offset_text(minutes: i32) -> String {
     format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
 }
 
-/// The schema that forms of a type are drawn from.
-fn schema_of(found: &Type) -> Result<Arc<Schema>, WebError> {
+/// The form that a type's records are written with now.
+fn layout_of(found: &Type) -> Result<Arc<Layout>, WebError> {
     if found.retired {
         return Err(NodeError::Conflict(format!("{} is retired; bring it back first", found.title)).into());
     }
     let newer = || NodeError::Conflict(format!("{} needs a newer version of outpost; update this node", found.title));
-    Ok(found.current.schema().ok_or_else(newer)?)
+    Ok(found.current.layout().ok_or_else(newer)?)
 }
 
 /// `GET /records/{type}/new`.
