@@ -83,11 +83,13 @@ impl Served {
         let mut command = outpost(data, &["serve", "--listen", &address]);
         let started = Instant::now();
         let child = command.stdout(Stdio::null()).spawn().expect("it starts");
+        let mut served = Self { child, address, start: Duration::ZERO };
         loop {
-            if let Ok(stream) = TcpStream::connect(&address) {
+            if let Ok(stream) = TcpStream::connect(&served.address) {
                 let answer = Connection::over(stream, "").ask("GET", "/healthz", None);
                 assert_eq!(answer, "ok\n");
-                return Self { child, start: started.elapsed(), address };
+                served.start = started.elapsed();
+                return served;
             }
             assert!(started.elapsed() < Duration::from_secs(30), "it does not answer");
             std::thread::sleep(Duration::from_micros(200));
