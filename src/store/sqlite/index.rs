@@ -85,11 +85,14 @@ impl Lists {
 
 /// Makes it, in the place of an old one if there are too many. A list is read without it if that fails.
 pub(super) async fn make(conn: &mut SqliteConnection, lists: &Lists, plan: Plan) {
+    // a large one is sorted in a file, not in memory
+    let _ = sqlx::query("pragma temp_store = file").execute(&mut *conn).await;
     if let Err(err) = try_make(conn, lists, &plan).await {
         // it may have been rolled back already
-        let _ = sqlx::query("rollback").execute(conn).await;
+        let _ = sqlx::query("rollback").execute(&mut *conn).await;
         tracing::warn!(%err, "an index for a list could not be made");
     }
+    let _ = sqlx::query("pragma temp_store = memory").execute(conn).await;
     lists.decline(&plan);
 }
 
