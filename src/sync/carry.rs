@@ -72,6 +72,10 @@ impl Carrier {
         self.world.now().saturating_add(self.offset.millis())
     }
 
+    fn is_checked(&self) -> bool {
+        self.offset.reading(&*self.world).unchecked.is_none()
+    }
+
     async fn held(&self) -> Result<Vec<Holding>, StoreError> {
         let states = self.store.partitions().await?.into_iter().filter(|state| !state.partition.is_local());
         Ok(states
@@ -106,8 +110,10 @@ impl Carrier {
             return Err(Failure::Refused(reason));
         }
         self.offset.learn(&*self.store, &*self.world, asked, welcome.clock).await?;
-        // before anything is sent, or joined to what was saved with a wrong clock
-        self.store.write(Request::Retime { offset: self.offset.millis(), now: self.now() }).await?;
+        if self.is_checked() {
+            // before anything is sent, or joined to what was saved with a wrong clock
+            self.store.write(Request::Retime { offset: self.offset.millis(), now: self.now() }).await?;
+        }
         Ok(Event::Welcomed { welcome, held })
     }
 
@@ -121,7 +127,12 @@ impl Carrier {
             unsent.into_iter().take_while(|unsent| unsent.checked).map(|unsent| unsent.save).collect();
         if saves.is_empty() {
             // made with a clock that was set since the hub was asked: ask again first
-            return self.hello(in_step).await.map_err(|failure| (None, failure));
+            let welcomed = self.hello(in_step).await.map_err(|failure| (None, failure))?;
+            if !self.is_checked() {
+                let failure = Failure::Local("this device's clock was set while the hub was asked for the time".into());
+                return Err((None, failure));
+            }
+            return Ok(welcomed);
         }
         let push = Push { since, saves };
         let single = match &push.saves[..] {

@@ -122,3 +122,101 @@ impl World for Corrected {
         self.offset.reading(&*self.world)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain::ids::{Partition, RevisionId, TypeName};
+    use crate::store::{Judge, Model};
+
+    const HUB: i64 = 1_800_000_000_000;
+    const HOUR: i64 = 3_600_000;
+
+    #[derive(Default)]
+    struct Device {
+        ticks: AtomicI64,
+        /// How far its clock is ahead of the hub's.
+        ahead: AtomicI64,
+    }
+
+    impl Device {
+        fn pass(&self, millis: i64) {
+            self.ticks.fetch_add(millis, Ordering::Relaxed);
+        }
+
+        fn hub(&self) -> i64 {
+            HUB + self.ticks()
+        }
+    }
+
+    impl World for Device {
+        fn now(&self) -> i64 {
+            self.hub() + self.ahead.load(Ordering::Relaxed)
+        }
+
+        fn random(&self) -> u128 {
+            0
+        }
+
+        fn ticks(&self) -> i64 {
+            self.ticks.load(Ordering::Relaxed)
+        }
+    }
+
+    struct Nothing;
+
+    impl Judge for Nothing {
+        fn partition(&self, type_name: &TypeName, _: &Value) -> Partition {
+            Partition::of_type(type_name)
+        }
+
+        fn is_valid(&self, _: &TypeName, _: Option<RevisionId>, _: &Value) -> Option<bool> {
+            Some(true)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_time_counts_as_checked_from_a_contact_until_the_clock_is_set_or_long_alone() {
+        let store = Model::new(Arc::new(Nothing));
+        let device = Device::default();
+        let set = |ahead| device.ahead.store(ahead, Ordering::Relaxed);
+        set(HOUR);
+        let offset = Offset::load(&store).await.expect("the model store works");
+        assert_eq!(offset.reading(&device), Reading { now: HUB + HOUR, unchecked: Some(0) }, "nobody was asked yet");
+
+        let contact = async |during: &dyn Fn()| {
+            let asked = Asked::now(&device);
+            device.pass(40);
+            let hub = device.hub();
+            during();
+            device.pass(40);
+            offset.learn(&store, &device, asked, hub).await.expect("the model store works");
+        };
+        contact(&|| {}).await;
+        assert_eq!(offset.reading(&device), Reading { now: device.hub(), unchecked: None });
+        device.pass(60_000);
+        assert_eq!(offset.reading(&device), Reading { now: device.hub(), unchecked: None });
+        set(-HOUR);
+        assert_eq!(offset.reading(&device).unchecked, Some(-HOUR), "somebody set it");
+
+        contact(&|| set(HOUR)).await;
+        assert_eq!(offset.reading(&device).unchecked, None, "it is as it was when it was checked");
+        set(-HOUR);
+        contact(&|| set(-2 * HOUR)).await;
+        assert_eq!(offset.reading(&device).unchecked, Some(-HOUR), "set while the hub was asked: nothing was learnt");
+        contact(&|| {}).await;
+        assert_eq!(offset.reading(&device), Reading { now: device.hub(), unchecked: None });
+        device.pass(FRESH + 1);
+        assert_eq!(offset.reading(&device).unchecked, Some(2 * HOUR), "long alone");
+        let again = Offset::load(&store).await.expect("the model store works");
+        assert_eq!(
+            again.reading(&device),
+            Reading { now: device.hub(), unchecked: Some(2 * HOUR) },
+            "kept over a restart"
+        );
+    }
+}
