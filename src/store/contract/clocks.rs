@@ -8,6 +8,7 @@ contract!(
     a_corrected_save_stays_above_what_it_replaced,
     a_form_drawn_before_names_what_it_showed_by_its_new_stamp,
     an_entry_that_was_closed_with_a_wrong_clock_is_closed_the_same_everywhere,
+    a_lost_value_that_only_this_node_shows_holds_no_save_in_the_future,
     only_what_is_unchecked_is_touched_and_only_once,
 );
 
@@ -165,6 +166,27 @@ async fn an_entry_that_was_closed_with_a_wrong_clock_is_closed_the_same_everywhe
     edge.push(&hub).await;
     edge.pull(&hub, &notes()).await;
     assert_eq!(hub.lost().await[0]["state"], json!("seen"));
+    agree(&hub, &edge, &notes()).await;
+}
+
+async fn a_lost_value_that_only_this_node_shows_holds_no_save_in_the_future(kind_of: Kind) {
+    let (hub, edge) = pair(kind_of, YEAR).await;
+    let seen = note(&edge, 1).await;
+    let beaten = edge.change(&seen, vec![write(&seen, "/title", json!("a"))]).await;
+    edge.change(&seen, vec![write(&seen, "/title", json!("b"))]).await;
+    assert_eq!(edge.lost().await.len(), 1, "two people at one node, neither saw the other");
+    // a third has both in front of them
+    let now = note(&edge, 1).await;
+    let mut decision = write(&now, "/title", json!("decided"));
+    let (path, standing) = (at("/title"), decision.replaces.all);
+    decision.replaces = Cover { all: beaten.state.stamp_at(&path), inside: [(Path::root(), standing)].into() };
+    edge.change(&now, vec![decision]).await;
+    retime(&edge, -YEAR, NOW + 60_000).await;
+    let times = times(&edge).await;
+    assert!(times.is_sorted() && times.iter().all(|time| *time < NOW + 2_000), "{times:?}");
+    edge.push(&hub).await;
+    edge.pull(&hub, &notes()).await;
+    assert_eq!(hub.value("note", 1).await["title"], json!("decided"));
     agree(&hub, &edge, &notes()).await;
 }
 

@@ -59,7 +59,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// The entries that a write with these changes closes.
+    /// The entries that a write with these changes closes; without those that are this node's alone, which the hub's replace.
     pub(super) fn entries_seen(&self, of: &Key, changes: &[Change]) -> Result<Vec<&Held>, Halt> {
         let entries = self.entries(of)?;
         let mut found = Vec::new();
@@ -71,7 +71,8 @@ impl Draft<'_> {
             for (path, stamp) in inside.chain([(change.path.clone(), change.replaces.all)]) {
                 let id = entry_id(of, &path, stamp);
                 if entries.contains_key(&id) {
-                    found.extend(self.held(&(TypeName::built_in(TypeName::LOST), id))?);
+                    let entry = self.held(&(TypeName::built_in(TypeName::LOST), id))?;
+                    found.extend(entry.filter(|entry| !entry.flags.has(Flags::PROVISIONAL)));
                 }
             }
         }

@@ -80,6 +80,8 @@ impl Draft<'_> {
     /// `untimed` is in the order in which they were made.
     pub(super) fn retime(&mut self, untimed: &[Untimed], offset: i64, now: i64) -> Result<(), Halt> {
         let mut restamped: BTreeMap<Key, Restamped> = BTreeMap::new();
+        // of all records: a write may have been put above one in another record, an entry
+        let mut everywhere = Restamped::new();
         let mut revisions: BTreeMap<Key, Vec<(Stamp, RevisionId)>> = BTreeMap::new();
         let own: BTreeSet<u32> = untimed.iter().map(|untimed| untimed.save.id.tag()).collect();
         let mut last = Hlc::ZERO;
@@ -93,7 +95,8 @@ impl Draft<'_> {
                 let key = (record.type_name.clone(), record.id);
                 let old = save.stamp(record);
                 let known = restamped.entry(key.clone()).or_default();
-                let above = under.above.iter().map(|stamp| known.get(stamp).unwrap_or(stamp).time);
+                let now_is = |stamp| known.get(stamp).or_else(|| everywhere.get(stamp)).unwrap_or(stamp);
+                let above = under.above.iter().map(|stamp| now_is(stamp).time);
                 let above = above.max().unwrap_or_default();
                 let is_right = wrong == 0 && above < old.time && old.time <= Hlc::at(now.saturating_add(MAX_LEAD));
                 let new = if is_right {
@@ -107,6 +110,8 @@ impl Draft<'_> {
                 record.time = new;
                 if new != old.time {
                     known.insert(old, Stamp { time: new, ..old });
+                    let latest = everywhere.entry(old).or_default();
+                    *latest = Stamp { time: new, ..old }.max(*latest);
                 }
                 let written = under.written.filter(|(stamp, _)| !own.contains(&stamp.tag));
                 revisions.entry(key).or_default().extend(written);

@@ -82,23 +82,24 @@ impl Draft<'_> {
 
     /// All that a save has to stay above, should its own time turn out to be wrong.
     fn under(&self, key: &Key, changes: &[Change]) -> Result<Under, Halt> {
-        let unsent = self.unsent(key)?;
+        let entries = self.entries_seen(key, changes)?;
+        let mut unsent = self.unsent(key)?;
+        for entry in &entries {
+            unsent.extend(self.unsent(&(entry.type_name.clone(), entry.id))?);
+        }
         let state = self.held(key)?.map(|held| &held.state);
         let mut above = BTreeSet::new();
         let mut others = Stamp::NEVER;
-        for change in changes {
-            met(state, change, &mut |stamp| {
-                // this node's own may get other stamps, too
-                if unsent.iter().any(|save| save.tag() == stamp.tag) {
-                    above.insert(stamp);
-                } else {
-                    others = others.max(stamp);
-                }
-            });
-        }
-        for entry in self.entries_seen(key, changes)? {
-            others = others.max(entry.state.latest());
-        }
+        let mut see = |stamp: Stamp| {
+            // this node's own may get other stamps, too
+            if unsent.iter().any(|save| save.tag() == stamp.tag) {
+                above.insert(stamp);
+            } else {
+                others = others.max(stamp);
+            }
+        };
+        changes.iter().for_each(|change| met(state, change, &mut see));
+        entries.iter().for_each(|entry| entry.state.each_stamp(&mut see));
         above.insert(others);
         let written = state.and_then(|state| state.written).map(|written| (written.stamp, written.revision));
         Ok(Under { above: above.into_iter().collect(), written })
