@@ -129,6 +129,7 @@ impl Memory {
             waiting: self.waiting.is_empty(),
             entries: self.of_type(&lost).next().is_none(),
             unsent: self.outbox.is_empty(),
+            untimed: self.outbox.iter().all(|stored| stored.unchecked.is_none()),
             moved: self.moved.is_empty(),
         }
     }

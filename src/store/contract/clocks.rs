@@ -198,11 +198,11 @@ async fn only_what_is_unchecked_is_touched_and_only_once(kind_of: Kind) {
     let checked = async |edge: &Site| -> Vec<bool> {
         edge.store.outbox(1 << 20).await.expect("works").iter().map(|unsent| unsent.checked).collect()
     };
-    assert_eq!(checked(&edge).await, [false, true]);
+    assert_eq!(checked(&edge).await, [false, false], "what follows it waits with it");
     retime(&edge, -YEAR, NOW + 60_000).await;
     assert_eq!(checked(&edge).await, [true, true]);
     let once = times(&edge).await;
-    assert!(once[0] < NOW + 60_000 && once[1] > NOW + YEAR, "{once:?}");
+    assert!(once[0] < once[1] && once[1] < NOW + 61_000, "{once:?}");
     retime(&edge, 20 * YEAR, NOW + 70_000).await;
     assert_eq!(times(&edge).await, once);
     edge.push(&hub).await;

@@ -80,6 +80,7 @@ pub(super) struct Quiet {
     pub waiting: bool,
     pub entries: bool,
     pub unsent: bool,
+    pub untimed: bool,
     pub moved: bool,
 }
 
@@ -234,7 +235,7 @@ impl<'a> Ledger<'a> {
         match request {
             Request::Save(save) => {
                 let keys = save.records.iter().map(|record| (record.type_name.clone(), record.id));
-                let unsent = save.unchecked.is_some() && !self.quiet.unsent;
+                let unsent = (save.unchecked.is_some() || !self.quiet.untimed) && !self.quiet.unsent;
                 let unsent = |key: &Key| unsent.then(|| Need::Unsent(key.clone()));
                 keys.flat_map(|key| unsent(&key).into_iter().chain(self.needs_of_key(key))).collect()
             }

@@ -22,8 +22,8 @@ const TOLERANCE: i64 = 1_000;
 pub(in crate::store) struct Unchecked {
     /// The time it was made with, in milliseconds.
     pub at: i64,
-    /// The correction in that.
-    pub offset: i64,
+    /// The correction in that; none if the time itself was checked and only followed saves whose time was not.
+    pub offset: Option<i64>,
     /// For each of its records.
     pub records: Vec<Under>,
 }
@@ -86,7 +86,7 @@ impl Draft<'_> {
         let own: BTreeSet<u32> = untimed.iter().map(|untimed| untimed.save.id.tag()).collect();
         let mut last = Hlc::ZERO;
         for Untimed { save, unchecked } in untimed {
-            let wrong = offset.saturating_sub(unchecked.offset);
+            let wrong = unchecked.offset.map_or(0, |then| offset.saturating_sub(then));
             let wrong = if wrong.unsigned_abs() <= TOLERANCE.unsigned_abs() { 0 } else { wrong };
             // whatever the clock showed, it was before now
             let at = Hlc::at(unchecked.at.saturating_add(wrong).min(now));

@@ -34,6 +34,9 @@ impl Draft<'_> {
         if changed.clone().count() > MAX_RECORDS {
             return Err(Halt::Fault(StoreError::Limit(format!("more than {MAX_RECORDS} records"))));
         }
+        // what follows saves with an unchecked time is stamped above them, so it is corrected with them
+        let waits = |outgoing: &Outgoing| outgoing.unchecked.is_some();
+        let untimed = save.unchecked.is_some() || !self.quiet.untimed || self.past.outbox.iter().any(waits);
         let mut records = Vec::new();
         let mut under = Vec::new();
         for record in changed {
@@ -49,7 +52,7 @@ impl Draft<'_> {
                 let index = save.records.iter().position(|other| std::ptr::eq(other, record)).unwrap_or_default();
                 return Ok(Outcome::Refused { index, now: None });
             }
-            if save.outbox && save.unchecked.is_some() {
+            if save.outbox && untimed {
                 under.push(self.under(&key, &changes)?);
             }
             self.apply(&part, save.now, save.outbox)?;
@@ -64,7 +67,7 @@ impl Draft<'_> {
             }
         }
         if !records.is_empty() {
-            let unchecked = save.unchecked.map(|offset| Unchecked { at: save.now, offset, records: under });
+            let unchecked = untimed.then_some(Unchecked { at: save.now, offset: save.unchecked, records: under });
             self.send(Save { id: save.id, author: save.author, records }, unchecked)?;
         }
         let held = |key: Key| -> Result<Option<Held>, Halt> { Ok(self.held(&key)?.cloned()) };

@@ -274,7 +274,9 @@ fn encode(
             });
         }
     }
+    book.untimed -= news.timed.len() as i64;
     for Outgoing { save, body, unchecked } in news.outbox {
+        book.untimed += i64::from(unchecked.is_some());
         let position = book.next_position;
         book.next_position += 1;
         let unchecked = unchecked.map(|unchecked| cbor(&unchecked)).transpose()?.map_or(Cell::Null, Cell::Blob);

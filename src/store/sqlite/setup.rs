@@ -77,6 +77,7 @@ pub(super) struct Book {
     pub tallies: HashMap<(i64, u8), i64>,
     pub waiting: i64,
     pub unsent: i64,
+    pub untimed: i64,
     pub moved: i64,
     /// How many authors, names, types and partitions are on disk.
     pub written: [usize; 4],
@@ -181,7 +182,8 @@ pub(super) async fn load(conn: &mut SqliteConnection) -> Result<(Names, Book), S
            (select coalesce(max(position), 0) from outbox),
            (select count(*) from waiting),
            (select count(*) from outbox),
-           (select count(*) from moved)
+           (select count(*) from moved),
+           (select count(*) from outbox where unchecked is not null)
          from node",
     );
     let row = row.fetch_one(&mut *conn).await.map_err(failed)?;
@@ -191,6 +193,7 @@ pub(super) async fn load(conn: &mut SqliteConnection) -> Result<(Names, Book), S
     book.next_record = number(2)? + 1;
     book.next_position = number(3)? + 1;
     (book.waiting, book.unsent, book.moved) = (number(4)?, number(5)?, number(6)?);
+    book.untimed = number(7)?;
 
     let mut types = Ordinals::default();
     for row in sqlx::query("select name from type order by ordinal").fetch_all(&mut *conn).await.map_err(failed)? {

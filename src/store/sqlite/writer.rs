@@ -267,6 +267,7 @@ fn quiet(book: &Book) -> Quiet {
         waiting: book.waiting == 0,
         entries: book.tallies.iter().all(|((of, _), count)| *of != LOST || *count == 0),
         unsent: book.unsent == 0,
+        untimed: book.untimed == 0,
         moved: book.moved == 0,
     }
 }
