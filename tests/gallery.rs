@@ -21,7 +21,7 @@ use outpost::views::error::ErrorPage;
 use outpost::views::form::FormView;
 use outpost::views::frame::{DemoLink, Frame, Here, LinkState, LinkStatus, Look, May, RailType};
 use outpost::views::home::{HomePage, Tile};
-use outpost::views::nodes::{Fresh, Invitation, Node, NodesPage};
+use outpost::views::nodes::{Fresh, Holds, Invitation, Node, NodesPage, Part};
 use outpost::views::part::{
     Banner, Change, Chip, Empty, Happening, Link, Markup, NodeRow, Person, Pointer, Post, Reach, Side, Stage, Tab,
     Toast, Tone, Versus, type_icon,
@@ -645,6 +645,30 @@ fn hub_sync() -> SyncPage {
     }
 }
 
+fn holds(id: &str) -> Holds {
+    let part = |name: &str, title: &str, field: Option<&str>, choice, values: &str| Part {
+        name: name.into(),
+        title: title.into(),
+        field: field.map(Into::into),
+        choice,
+        values: values.into(),
+        error: None,
+    };
+    Holds {
+        id: id.into(),
+        everything: false,
+        parts: vec![
+            part("gas-reading", "Gas readings", None, "all", ""),
+            part("work-order", "Work orders", Some("Site"), "values", "platform-7\nplatform-9"),
+            Part {
+                error: Some("Enter at least one, each on a line of its own".into()),
+                ..part("inspection", "Inspections", Some("Site"), "values", "")
+            },
+        ],
+        error: None,
+    }
+}
+
 fn nodes_page() -> NodesPage {
     let node = |id: &str, name: &str, tone, icon, words: &str, is_this, is_revoked| Node {
         id: id.into(),
@@ -655,9 +679,11 @@ fn nodes_page() -> NodesPage {
         scope: "everything".into(),
         is_this,
         is_revoked,
+        holds: (!is_this && !is_revoked).then(|| holds(&format!("holds-{id}"))),
     };
     NodesPage {
         frame: hub(Here::Nodes),
+        holds: holds("new"),
         nodes: vec![
             node("n1", "Tern Bay hub", Tone::Ok, "hub", "Since 2 May", true, false),
             node("n2", "Platform 7", Tone::Ok, "edge", "In step, spoke 14:31", false, false),

@@ -137,6 +137,46 @@ async fn an_edge_holds_its_scope_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_edge_whose_scope_changes_fetches_and_drops_only_the_difference() {
+    let hub = HubNode::start(Kind::Sqlite).await;
+    let [seven, eight] = ["platform-7", "platform-8"].map(|site| json!({"site": site, "title": site}));
+    let seven = hub.person.create(job(), seven).await;
+    let eight = hub.person.create(job(), eight).await;
+    let note = hub.person.create(note(), json!({"title": "n"})).await;
+    let edge = EdgeNode::join(&hub, Kind::Sqlite, json!({"job": ["platform-7"], "note": true})).await;
+    edge.person.sees(&seven, "/title", json!("platform-7")).await;
+    edge.until_in_step().await;
+    let notes = Partition::of_type(&self::note());
+    let before = edge.cursor(&notes).await;
+    let id = hub.hub.list().await.expect("the store works")[0].id;
+
+    // it hears of it at once, without a word from its side
+    hub.hub.rescope(id, json!({"job": ["platform-8"], "note": true})).await.expect("the node is known");
+    edge.person.sees(&eight, "/title", json!("platform-8")).await;
+    edge.person.is_gone(&seven).await;
+    edge.until_in_step().await;
+    assert_eq!(edge.cursor(&notes).await, before, "what stays in the scope is not fetched again");
+    assert_eq!(edge.person.value(&note, "/title").await, Some(json!("n")));
+
+    // what was saved in something that goes reaches the hub before it goes
+    edge.switch.set(false);
+    edge.until(LinkState::Offline).await;
+    edge.person.set(&eight, "/title", json!("saved out of reach")).await;
+    hub.hub.rescope(id, json!({"job": ["platform-7"]})).await.expect("the node is known");
+    edge.switch.set(true);
+    hub.person.sees(&eight, "/title", json!("saved out of reach")).await;
+    edge.person.sees(&seven, "/title", json!("platform-7")).await;
+    edge.person.is_gone(&eight).await;
+    edge.person.is_gone(&note).await;
+    edge.until_in_step().await;
+    for wrong in [json!("some"), json!({"job": 1})] {
+        assert!(hub.hub.rescope(id, wrong).await.is_err());
+    }
+    edge.stop().await;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_paused_link_waits_also_over_a_restart_until_somebody_resumes_it() {
     let hub = HubNode::start(Kind::Model).await;
     let mut edge = EdgeNode::join(&hub, Kind::Model, json!("all")).await;

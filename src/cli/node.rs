@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use outpost::domain;
-use outpost::node::KnownNode;
+use outpost::node::{KnownNode, Nodes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,6 +14,7 @@ use crate::config::Settings;
 pub enum Node {
     Invite(Invite),
     List(List),
+    Scope(Rescope),
     Revoke(Revoke),
 }
 
@@ -51,6 +52,21 @@ fn scope(text: &str) -> Result<Scope, String> {
 #[command(after_help = "Example:\n  outpost node list --json")]
 pub struct List {}
 
+/// Say anew what an edge holds
+///
+/// It fetches what is new to it and drops what it may not hold any more, once its own saves in that have reached this hub.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  outpost node scope 4f1c2a7730be9d15 '{\"inspection\": [\"platform-7\", \"platform-9\"]}'"
+)]
+pub struct Rescope {
+    /// Its id, as `outpost node list` shows it
+    id: String,
+    /// Which records the edge holds: "all", or for each type `true` or the values of the type's x-scope field
+    #[arg(value_name = "JSON", value_parser = scope)]
+    scope: Scope,
+}
+
 /// Withdraw an edge: from now on it gets and gives nothing more
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  outpost node revoke 4f1c2a7730be9d15")]
@@ -68,6 +84,11 @@ pub enum Ask {
         scope: Value,
     },
     List,
+    Scope {
+        id: String,
+        #[serde(deserialize_with = "domain::json::deserialize")]
+        scope: Value,
+    },
     Revoke {
         id: String,
     },
@@ -129,15 +150,25 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
             answer(Invited { token, url: on.url.clone() })
         }
         Ask::List => answer(nodes.list().await?.into_iter().map(Shown::of).collect::<Vec<_>>()),
+        Ask::Scope { id, scope } => {
+            let known = known(&*nodes, &id).await?;
+            if known.revoked {
+                return Err(Failure::new(format!("{} is revoked and holds nothing of this hub any more", known.name)));
+            }
+            nodes.rescope(known.id, scope.clone()).await?;
+            answer(Shown::of(KnownNode { scope, ..known }))
+        }
         Ask::Revoke { id } => {
-            let known = nodes.list().await?.into_iter().find(|known| known.id.to_string() == id);
-            let known = known.ok_or_else(|| {
-                Failure::new(format!("there is no edge {id}; `outpost node list` shows which there are"))
-            })?;
+            let known = known(&*nodes, &id).await?;
             nodes.revoke(known.id).await?;
             answer(Shown::of(KnownNode { revoked: true, ..known }))
         }
     }
+}
+
+async fn known(nodes: &dyn Nodes, id: &str) -> Result<KnownNode> {
+    let known = nodes.list().await?.into_iter().find(|known| known.id.to_string() == id);
+    known.ok_or_else(|| Failure::new(format!("there is no edge {id}; `outpost node list` shows which there are")))
 }
 
 pub async fn run(command: Node, settings: &Settings) -> Result<()> {
@@ -167,6 +198,14 @@ pub async fn run(command: Node, settings: &Settings) -> Result<()> {
                 .collect();
             let none = "This hub has no edges yet; `outpost node invite` lets one in.";
             print::table(["ID", "NAME", "LAST CONTACT", "STATE", "SCOPE"], &rows, none)
+        }
+        Node::Scope(Rescope { id, scope: Scope(scope) }) => {
+            let ask = host::Ask::Node(Ask::Scope { id, scope });
+            let shown: Shown = host::asked(settings, Absent::Refused, "node scope", ask).await?;
+            if settings.json {
+                return print::json(&shown);
+            }
+            print::line(format_args!("{} holds {} from its next contact on", shown.name, shown.scope))
         }
         Node::Revoke(Revoke { id }) => {
             let ask = host::Ask::Node(Ask::Revoke { id });

@@ -31,6 +31,13 @@ pub struct Values {
     partitions: BTreeSet<Partition>,
 }
 
+/// See [`Scope::named`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named<'a> {
+    pub partitions: Vec<Partition>,
+    pub whole: Vec<&'a TypeName>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
     #[error(
@@ -59,6 +66,20 @@ impl Scope {
                     Part::Values(values) => values.partitions.contains(partition),
                 }
         })
+    }
+
+    /// The partitions of this scope, for whoever keeps them by name: those it names one by one, and the types of which it
+    /// has all. `None`: there is nothing that it does not have.
+    pub fn named(&self) -> Option<Named<'_>> {
+        let Scope::Types(types) = self else { return None };
+        let mut named = Named { partitions: vec![Partition::types(), Partition::people()], whole: Vec::new() };
+        for (name, part) in types {
+            match part {
+                Part::Whole => named.whole.push(name),
+                Part::Values(values) => named.partitions.extend(values.partitions.iter().cloned()),
+            }
+        }
+        Some(named)
     }
 
     pub fn from_json(json: &Value) -> Result<Self, ScopeError> {

@@ -74,4 +74,7 @@ pub trait Nodes: Send + Sync {
     async fn list(&self) -> Result<Vec<KnownNode>>;
     /// Withdraws a node: it pulls nothing more. Withdrawing again changes nothing.
     async fn revoke(&self, id: NodeId) -> Result<()>;
+    /// Says anew what a node may hold. It drops what is outside, once its saves in that are here, and fetches what is new
+    /// to it; what it holds and may hold stays. A withdrawn node is not changed: [`NodeError::NotFound`].
+    async fn rescope(&self, id: NodeId, scope: Value) -> Result<()>;
 }

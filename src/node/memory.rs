@@ -16,6 +16,7 @@ use crate::domain::form::Layout;
 use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
 use crate::domain::json;
 use crate::domain::schema::Schema;
+use crate::domain::scope::Scope;
 use crate::store::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Listed, Notice, Outcome, Page, PartitionState, Query, Request,
     Sort, SortKey, Store, StoreError, Tally, Unsent,
@@ -345,6 +346,10 @@ impl Store for Watched {
 
     async fn partitions(&self) -> Result<Vec<PartitionState>, StoreError> {
         self.store.partitions().await
+    }
+
+    async fn partitions_in(&self, scope: &Scope) -> Result<Vec<PartitionState>, StoreError> {
+        self.store.partitions_in(scope).await
     }
 
     async fn locals(&self, kind: &str) -> Result<Vec<(String, Value)>, StoreError> {

@@ -24,6 +24,7 @@ use crate::domain::record::hash::Hash;
 use crate::domain::record::pack::Dictionary;
 use crate::domain::record::{Change, Document, EffectKind, State};
 use crate::domain::save::Save;
+use crate::domain::scope::Scope;
 use crate::domain::stamp::{Author, Stamp};
 
 pub use model::Model;
@@ -82,6 +83,13 @@ pub trait Store: Send + Sync {
 
     /// Every partition that ever held a record here or was pulled, with head and digest of one moment.
     async fn partitions(&self) -> Result<Vec<PartitionState>, StoreError>;
+
+    /// Those of them that are in a scope; however many others there are, this takes no longer.
+    async fn partitions_in(&self, scope: &Scope) -> Result<Vec<PartitionState>, StoreError> {
+        let mut states = self.partitions().await?;
+        states.retain(|state| scope.contains(&state.partition));
+        Ok(states)
+    }
 
     /// Documents of this node alone, which never travel: sessions, tokens, nodes, invitations, cursors, settings. In order of key.
     async fn locals(&self, kind: &str) -> Result<Vec<(String, Value)>, StoreError>;

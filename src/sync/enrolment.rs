@@ -149,14 +149,6 @@ pub(super) async fn authenticate(store: &dyn Store, credential: &str) -> Result<
     if record.revoked_at.is_some() { Err(HubError::Revoked) } else { Ok(record) }
 }
 
-/// Whether a node that was authenticated before is still let in.
-pub(super) async fn is_admitted(store: &dyn Store, node: NodeId) -> bool {
-    match store.local(NODE, &node.to_string()).await {
-        Ok(Some(value)) => read::<NodeRecord>(value).is_ok_and(|record| record.revoked_at.is_none()),
-        _ => false,
-    }
-}
-
 /// All nodes that were let in, revoked or not.
 pub async fn nodes(store: &dyn Store) -> Result<Vec<NodeRecord>, StoreError> {
     store.locals(NODE).await?.into_iter().map(|(_, value)| read(value)).collect()
@@ -164,13 +156,34 @@ pub async fn nodes(store: &dyn Store) -> Result<Vec<NodeRecord>, StoreError> {
 
 /// Withdraws a node; again changes nothing. False if there is none of this id.
 pub async fn revoke(store: &dyn Store, id: NodeId, now: i64) -> Result<bool, StoreError> {
+    amend(store, id, |record| {
+        record.revoked_at.get_or_insert(now);
+        true
+    })
+    .await
+}
+
+/// Says anew what a node may hold. False if there is none of this id that is let in.
+pub(super) async fn rescope(store: &dyn Store, id: NodeId, scope: Scope) -> Result<bool, StoreError> {
+    amend(store, id, |record| {
+        record.scope = scope.clone();
+        record.revoked_at.is_none()
+    })
+    .await
+}
+
+/// Changes what is known of a node, unless `change` says no.
+async fn amend(store: &dyn Store, id: NodeId, change: impl Fn(&mut NodeRecord) -> bool) -> Result<bool, StoreError> {
     loop {
         let Some(standing) = store.local(NODE, &id.to_string()).await? else { return Ok(false) };
-        let mut record: NodeRecord = read(standing.clone())?;
-        if record.revoked_at.is_some() {
+        let before: NodeRecord = read(standing.clone())?;
+        let mut record = before.clone();
+        if !change(&mut record) {
+            return Ok(false);
+        }
+        if record == before {
             return Ok(true);
         }
-        record.revoked_at = Some(now);
         let change =
             LocalChange { kind: NODE, key: id.to_string(), value: value_of(&record), expect: Some(Some(standing)) };
         if store.write(Request::Local(vec![change])).await? == Outcome::Done {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::enrolment::{self, NodeRecord};
 use super::listener::Listener;
+use super::switchboard::Switchboard;
 use super::wire::Malformed;
 use crate::domain::FieldError;
 use crate::domain::ids::{NodeId, Partition};
@@ -37,6 +38,7 @@ pub struct Hub {
     limits: Limits,
     contacts: Mutex<BTreeMap<NodeId, Contact>>,
     closing: watch::Sender<bool>,
+    switchboard: Arc<Switchboard>,
 }
 
 /// What a node told when it was last heard of.
@@ -147,6 +149,7 @@ impl Hub {
             limits: Limits::default(),
             contacts: Mutex::new(contacts),
             closing: watch::Sender::new(false),
+            switchboard: Arc::default(),
         }))
     }
 
@@ -190,7 +193,7 @@ impl Hub {
             .filter(|reached| reached.cursor.epoch == epoch)
             .map(|reached| (&reached.id, reached.cursor.base))
             .collect();
-        let states = self.states(&node.scope).await?;
+        let states = self.store.partitions_in(&node.scope).await?;
         let partitions: Vec<Head> =
             states.iter().map(|state| head(state, reached.get(&state.partition).copied().unwrap_or(0))).collect();
         let clock = self.world.now();
@@ -220,13 +223,6 @@ impl Hub {
     /// What this hub is called now.
     async fn name(&self) -> Result<String> {
         Ok(Identity::name_in(&*self.store).await?.unwrap_or_else(|| self.identity.name.clone()))
-    }
-
-    /// What of the scope is held here, at one moment.
-    async fn states(&self, scope: &Scope) -> Result<Vec<PartitionState>> {
-        let mut states = self.store.partitions().await?;
-        states.retain(|state| scope.contains(&state.partition));
-        Ok(states)
     }
 
     /// Remembers what a node told; on disk not every time, for it tells often.
@@ -271,7 +267,7 @@ impl Hub {
                 }
             }
         }
-        let states = self.states(&node.scope).await?;
+        let states = self.store.partitions_in(&node.scope).await?;
         let partitions: Vec<Head> =
             states.iter().filter(|state| state.head > push.since).map(|state| head(state, push.since)).collect();
         self.noted(node.id, |_| {});
@@ -329,9 +325,9 @@ impl Hub {
     /// Hints for a node about what has a number above `since`.
     pub async fn listen(&self, node: &NodeRecord, since: u64) -> Result<Listener> {
         self.noted(node.id, |_| {});
-        let listener =
-            Listener::new(self.store.clone(), node.clone(), self.identity.epoch, since, self.closing.subscribe());
-        Ok(listener.await?)
+        let line = self.switchboard.open(&*self.store, node.id, &node.scope);
+        let closing = self.closing.subscribe();
+        Ok(Listener::new(self.store.clone(), line, node.clone(), self.identity.epoch, since, closing))
     }
 
     async fn known(&self) -> std::result::Result<Vec<KnownNode>, StoreError> {
@@ -374,11 +370,14 @@ fn newer(state: &PartitionState, reached: u64) -> u64 {
     if reached == 0 { state.records.min(numbers) } else { numbers.min(state.records.max(1)) }
 }
 
+fn read_scope(json: &Value) -> std::result::Result<Scope, NodeError> {
+    Scope::from_json(json).map_err(|err| NodeError::Invalid(vec![FieldError::new("/scope", "scope", err.to_string())]))
+}
+
 #[async_trait]
 impl Nodes for Hub {
     async fn invite(&self, name: &str, scope: Value) -> std::result::Result<String, NodeError> {
-        let scope = Scope::from_json(&scope)
-            .map_err(|err| NodeError::Invalid(vec![FieldError::new("/scope", "scope", err.to_string())]))?;
+        let scope = read_scope(&scope)?;
         let token = enrolment::invite(&*self.store, name, scope, self.world.now(), self.world.random()).await?;
         Ok(token)
     }
@@ -389,6 +388,15 @@ impl Nodes for Hub {
 
     async fn revoke(&self, id: NodeId) -> std::result::Result<(), NodeError> {
         let found = enrolment::revoke(&*self.store, id, self.world.now()).await?;
+        self.switchboard.cut(id);
+        if found { Ok(()) } else { Err(NodeError::NotFound("node")) }
+    }
+
+    async fn rescope(&self, id: NodeId, scope: Value) -> std::result::Result<(), NodeError> {
+        let scope = read_scope(&scope)?;
+        let found = enrolment::rescope(&*self.store, id, scope).await?;
+        // it says hello when its stream ends, and hears what it may hold now
+        self.switchboard.cut(id);
         if found { Ok(()) } else { Err(NodeError::NotFound("node")) }
     }
 }

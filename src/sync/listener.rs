@@ -1,22 +1,21 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::enrolment::{self, NodeRecord};
-use crate::domain::ids::{Epoch, Partition};
+use super::enrolment::NodeRecord;
+use super::switchboard::{Call, Line};
+use crate::domain::ids::Epoch;
 use crate::domain::protocol::Hint;
-use crate::store::{Notice, Store, StoreError};
+use crate::store::Store;
 
 /// What moves on, as it moves on, for one node. What comes close together is told as one.
 pub struct Listener {
     store: Arc<dyn Store>,
     node: NodeRecord,
     epoch: Epoch,
-    notices: broadcast::Receiver<Arc<Vec<Notice>>>,
+    line: Arc<Line>,
     closing: watch::Receiver<bool>,
     /// All above this number is still to be told.
     told: u64,
@@ -25,20 +24,20 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub(super) async fn new(
+    /// `line` was opened before, so that nothing falls between the first listing and what it brings.
+    pub(super) fn new(
         store: Arc<dyn Store>,
+        line: Arc<Line>,
         node: NodeRecord,
         epoch: Epoch,
         since: u64,
         closing: watch::Receiver<bool>,
-    ) -> Result<Self, StoreError> {
-        // first the notices, then the listing, so that nothing falls between
-        let notices = store.notices();
-        Ok(Self { store, node, epoch, notices, closing, told: since, missed: true })
+    ) -> Self {
+        Self { store, node, epoch, line, closing, told: since, missed: true }
     }
 
     /// The next hints, or none of them when `wait` is over. `None` when there will be no more: the hub stops, or the node
-    /// is not let in any more.
+    /// is not let in any more, or may hold something else now.
     pub async fn next(&mut self, wait: Duration) -> Option<Vec<Hint>> {
         if *self.closing.borrow() {
             return None;
@@ -52,13 +51,13 @@ impl Listener {
         let heard = tokio::select! {
             biased;
             _ = self.closing.wait_for(|closing| *closing) => return None,
-            heard = timeout(wait, heard(&mut self.notices, &self.node)) => heard,
+            heard = timeout(wait, self.line.hear()) => heard,
         };
         match heard {
-            Err(_) => enrolment::is_admitted(&*self.store, self.node.id).await.then(Vec::new),
-            Ok(Heard::Closed) => None,
-            Ok(Heard::Missed) => self.listing().await,
-            Ok(Heard::News(news)) => {
+            Err(_) => Some(Vec::new()),
+            Ok(Call::Cut) => None,
+            Ok(Call::Missed) => self.listing().await,
+            Ok(Call::News(news)) => {
                 let hints = news.into_iter().map(|(partition, (head, records))| Hint {
                     epoch: self.epoch,
                     partition,
@@ -74,10 +73,10 @@ impl Listener {
 
     async fn listing(&mut self) -> Option<Vec<Hint>> {
         // a store that fails here fails for the pull as well, which tells it better
-        let states = self.store.partitions().await.ok()?;
+        let states = self.store.partitions_in(&self.node.scope).await.ok()?;
         let hints: Vec<Hint> = states
             .into_iter()
-            .filter(|state| state.head > self.told && self.node.scope.contains(&state.partition))
+            .filter(|state| state.head > self.told)
             .map(|state| Hint {
                 epoch: self.epoch,
                 records: state.records.min(state.head - self.told),
@@ -87,36 +86,5 @@ impl Listener {
             .collect();
         self.told = hints.iter().fold(self.told, |told, hint| told.max(hint.head));
         Some(hints)
-    }
-}
-
-enum Heard {
-    News(BTreeMap<Partition, (u64, u64)>),
-    Missed,
-    Closed,
-}
-
-/// Waits for notices that concern the node, and takes all that are there.
-async fn heard(notices: &mut broadcast::Receiver<Arc<Vec<Notice>>>, node: &NodeRecord) -> Heard {
-    let mut news = BTreeMap::new();
-    loop {
-        let batch = if news.is_empty() {
-            match notices.recv().await {
-                Ok(batch) => batch,
-                Err(RecvError::Lagged(_)) => return Heard::Missed,
-                Err(RecvError::Closed) => return Heard::Closed,
-            }
-        } else {
-            match notices.try_recv() {
-                Ok(batch) => batch,
-                Err(TryRecvError::Lagged(_)) => return Heard::Missed,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return Heard::News(news),
-            }
-        };
-        for notice in batch.iter().filter(|notice| node.scope.contains(&notice.partition)) {
-            let (head, records) = news.entry(notice.partition.clone()).or_insert((0, 0));
-            *head = notice.seq.max(*head);
-            *records += 1;
-        }
     }
 }

@@ -12,6 +12,7 @@ mod hub;
 mod link;
 mod listener;
 mod sse;
+mod switchboard;
 mod transport;
 
 pub mod http;

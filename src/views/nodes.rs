@@ -1,11 +1,13 @@
 //! Nodes of this hub: who belongs to it, inviting another, withdrawing one.
 
 use askama::Template;
+use askama::filters::HtmlSafe;
 
 use super::frame::Frame;
 use super::part::{self, Entry, Tone};
 
-/// `GET /nodes`. Inviting posts here with `_do=invite`, `name`, `scope`; withdrawing posts to `/nodes/{id}` with `_do=revoke`.
+/// `GET /nodes`. Inviting posts here with `_do=invite`, `name` and what it [`Holds`]; a node posts to `/nodes/{id}`
+/// with `_do=revoke`, or `_do=rescope` and what it holds.
 #[derive(Debug, Clone, Default, Template)]
 #[template(path = "nodes/page.html")]
 pub struct NodesPage {
@@ -17,8 +19,7 @@ pub struct NodesPage {
     /// What was typed into the invitation.
     pub name: String,
     pub name_error: Option<String>,
-    pub scope: String,
-    pub scope_error: Option<String>,
+    pub holds: Holds,
 }
 
 /// A node of this hub.
@@ -35,6 +36,43 @@ pub struct Node {
     pub scope: String,
     pub is_this: bool,
     pub is_revoked: bool,
+    /// For changing what it holds.
+    pub holds: Option<Holds>,
+}
+
+/// What an edge holds, as the part of a form: `holds` is `everything` or `chosen`; then for each type `part/TYPE` is `none`,
+/// `all` or `values`, and `values/TYPE` has one value of its scope field on each line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Template)]
+#[template(path = "nodes/holds.html")]
+pub struct Holds {
+    /// Unique on the page.
+    pub id: String,
+    pub everything: bool,
+    pub parts: Vec<Part>,
+    pub error: Option<String>,
+}
+impl HtmlSafe for Holds {}
+
+/// How much of a type.
+pub const CHOICES: &[(&str, &str)] = &[("none", "None"), ("all", "All records"), ("values", "Some records")];
+
+/// What of one type.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Part {
+    pub name: String,
+    pub title: String,
+    /// What the field is called that decides who holds a record; without one a type is held whole or not at all.
+    pub field: Option<String>,
+    /// `none`, `all`, `values`.
+    pub choice: &'static str,
+    pub values: String,
+    pub error: Option<String>,
+}
+
+impl Holds {
+    pub fn is_wrong(&self) -> bool {
+        self.error.is_some() || self.parts.iter().any(|part| part.error.is_some())
+    }
 }
 
 /// An invitation that nobody has used yet.
@@ -55,31 +93,17 @@ pub struct Fresh {
 }
 
 impl NodesPage {
-    fn entries(&self) -> [Entry; 2] {
-        [
-            Entry {
-                id: "node-name".into(),
-                name: "name",
-                label: "Name",
-                kind: "text",
-                value: self.name.clone(),
-                hint: "Where it will stand, for example Platform 7",
-                autocomplete: "off",
-                error: self.name_error.clone(),
-                ..Entry::default()
-            },
-            Entry {
-                id: "node-scope".into(),
-                name: "scope",
-                label: "What it holds",
-                kind: "text",
-                value: self.scope.clone(),
-                hint: "Everything, unless you say which: {\"work-order\": [\"platform-7\"], \"inspection\": true}",
-                autocomplete: "off",
-                optional: true,
-                error: self.scope_error.clone(),
-                ..Entry::default()
-            },
-        ]
+    fn entry(&self) -> Entry {
+        Entry {
+            id: "node-name".into(),
+            name: "name",
+            label: "Name",
+            kind: "text",
+            value: self.name.clone(),
+            hint: "Where it will stand, for example Platform 7",
+            autocomplete: "off",
+            error: self.name_error.clone(),
+            ..Entry::default()
+        }
     }
 }

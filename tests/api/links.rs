@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use outpost::domain::ids::NodeId;
 use outpost::node::{KnownNode, Link, LinkState, LinkStatus, NodeError, Nodes};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -28,6 +29,15 @@ impl Nodes for OneNode {
             return Err(NodeError::NotFound("node"));
         }
         known.revoked = true;
+        Ok(())
+    }
+
+    async fn rescope(&self, id: NodeId, scope: Value) -> Result<(), NodeError> {
+        let mut known = self.0.lock().expect("no panic");
+        if known.id != id || known.revoked {
+            return Err(NodeError::NotFound("node"));
+        }
+        known.scope = scope;
         Ok(())
     }
 }
@@ -69,7 +79,18 @@ async fn a_hub_lists_invites_and_withdraws_nodes() {
     ] {
         hub.post("/nodes/invitations", &bad).await.problem(422);
     }
+    let change = |body: &Value| hub.send(hub.request(Method::PATCH, "/nodes/000000000000ed9e").json(body));
+    assert_eq!(
+        change(&json!({ "scope": { "inspection": true } })).await.expect(200)["scope"],
+        json!({ "inspection": true })
+    );
+    for bad in [json!({ "scope": "some" }), json!({ "scope": null }), json!({ "name": "x" }), json!([])] {
+        change(&bad).await.problem(422);
+    }
+    assert_eq!(change(&json!({})).await.expect(200)["scope"], json!({ "inspection": true }));
+    hub.send(hub.request(Method::PATCH, "/nodes/000000000000ed9f").json(&json!({ "scope": "all" }))).await.problem(404);
     assert_eq!(hub.delete("/nodes/000000000000ed9e").await.expect(200)["revoked"], true);
+    hub.send(hub.request(Method::PATCH, "/nodes/000000000000ed9e").json(&json!({ "scope": "all" }))).await.problem(404);
     for unknown in ["000000000000ed9f", "ed9e", "none"] {
         hub.delete(&format!("/nodes/{unknown}")).await.problem(404);
     }

@@ -82,6 +82,12 @@ impl Nodes for Below {
         known.iter_mut().filter(|node| node.id == id).for_each(|node| node.revoked = true);
         Ok(())
     }
+
+    async fn rescope(&self, id: NodeId, scope: Value) -> Result<(), NodeError> {
+        let mut known = self.0.lock().expect("no panic");
+        known.iter_mut().filter(|node| node.id == id).for_each(|node| node.scope = scope.clone());
+        Ok(())
+    }
 }
 
 fn below() -> Arc<Below> {
@@ -133,15 +139,20 @@ async fn a_hub_shows_its_edges_invites_and_withdraws() {
     let page = browser.get("/sync").await.expect(200);
     page.says("Platform 7 in step 09:00 nothing work-order: platform-7").says("Boat Alma");
     assert_eq!(page.words(".bar .linked"), ["1 of 2 sites in step"]);
-    let made = browser
-        .press("/nodes", &[("_do", "invite"), ("name", "North"), ("scope", "{\"inspection\": true}")])
-        .await
-        .expect(200);
+    let made =
+        browser.press("/nodes", &[("_do", "invite"), ("name", "North"), ("holds", "everything")]).await.expect(200);
     let command = made.words("pre code").join("");
-    assert_eq!(command, format!("outpost join {} --token token-of-North-{{inspection:true}}", site.base));
-    let wrong = browser.press("/nodes", &[("_do", "invite"), ("name", "North"), ("scope", "{oops")]).await.expect(422);
-    assert_eq!(wrong.value("input[name=scope]"), "{oops");
+    assert_eq!(command, format!("outpost join {} --token token-of-North-all", site.base));
+    let some = [("_do", "invite"), ("name", "North"), ("holds", "chosen"), ("part/work-order", "all")];
+    let made = browser.press("/nodes", &some).await.expect(200);
+    assert!(made.words("pre code").join("").ends_with("--token token-of-North-{work-order:true}"));
     let address = format!("/nodes/{}", NodeId(1));
+    let wrong = [("_do", "rescope"), ("holds", "chosen"), ("part/work-order", "values"), ("values/work-order", " \n")];
+    let wrong = browser.press(&address, &wrong).await.expect(422);
+    wrong.says("Enter at least one, each on a line of its own");
+    let right = [("_do", "rescope"), ("holds", "chosen"), ("part/work-order", "all"), ("values/work-order", "x")];
+    assert_eq!(browser.press(&address, &right).await.led_to(), "/nodes");
+    assert_eq!(nodes.0.lock().expect("no panic")[0].scope, json!({"work-order": true}));
     let asked = browser.press(&address, &[("_do", "revoke")]).await.expect(200);
     asked.says("Withdraw Platform 7?");
     assert!(!nodes.0.lock().expect("no panic")[0].revoked);

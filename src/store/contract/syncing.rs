@@ -25,6 +25,7 @@ contract!(
     entries_move_with_their_record,
     a_wrong_clock_stays_with_what_it_touched,
     a_page_ends_where_the_next_begins,
+    partitions_of_a_scope_are_those_it_contains,
 );
 
 async fn pair(kind_of: Kind) -> (Site, Site, Site) {
@@ -521,4 +522,44 @@ async fn a_page_ends_where_the_next_begins(kind_of: Kind) {
     one.write(Request::Join { page, now: 1 }).await;
     let states = one.store.partitions().await.expect("works");
     assert_eq!(states[0].cursor, Some(Cursor::default()));
+}
+
+async fn partitions_of_a_scope_are_those_it_contains(kind_of: Kind) {
+    let one = kind_of.node(2).await.edge();
+    let names = [
+        "_types",
+        "_people",
+        "_lost",
+        "note",
+        "note=",
+        "note=\"a\"",
+        "note=1",
+        "notes",
+        "not",
+        "job",
+        "job=\"a\"",
+        "job=\"b\"",
+    ];
+    for name in names {
+        let page = PulledPage {
+            partition: Partition(name.into()),
+            rows: Vec::new(),
+            moved: Vec::new(),
+            cursor: Cursor::default(),
+            dictionary: Dictionary::default(),
+        };
+        one.write(Request::Join { page, now: 1 }).await;
+    }
+    for scope in [
+        json!("all"),
+        json!({}),
+        json!({"note": true}),
+        json!({"job": ["a", "c"]}),
+        json!({"note": ["a", null, 1.0], "job": true, "none": true}),
+    ] {
+        let scope = Scope::from_json(&scope).expect("a good scope");
+        let mut expected = one.store.partitions().await.expect("works");
+        expected.retain(|state| scope.contains(&state.partition));
+        assert_eq!(one.store.partitions_in(&scope).await.expect("works"), expected, "{scope:?}");
+    }
 }

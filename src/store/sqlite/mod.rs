@@ -31,6 +31,7 @@ use super::{
     Store, StoreError, Tally, Unsent,
 };
 use crate::domain::ids::{Partition, RecordId, TypeName};
+use crate::domain::scope::Scope;
 
 /// How many requests may wait to be written before callers wait themselves.
 const QUEUE: usize = 1024;
@@ -167,6 +168,13 @@ impl Store for Sqlite {
 
     async fn partitions(&self) -> Result<Vec<PartitionState>, StoreError> {
         self.read_partitions().await
+    }
+
+    async fn partitions_in(&self, scope: &Scope) -> Result<Vec<PartitionState>, StoreError> {
+        match scope.named() {
+            Some(named) => self.read_partitions_of(&named).await,
+            None => Ok(self.read_partitions().await?.into_iter().filter(|of| scope.contains(&of.partition)).collect()),
+        }
     }
 
     async fn locals(&self, kind: &str) -> Result<Vec<(String, Value)>, StoreError> {

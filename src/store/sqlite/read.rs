@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLockReadGuard};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -14,6 +14,7 @@ use super::setup::{Names, digest_of};
 use super::{Sqlite, failed};
 use crate::domain::ids::{Partition, RecordId, TypeName};
 use crate::domain::record::pack::{Values, pack};
+use crate::domain::scope::Named;
 use crate::domain::stamp::Stamp;
 use crate::store::ledger::{CURSOR, here};
 use crate::store::{
@@ -228,17 +229,32 @@ impl Sqlite {
              order by p.name",
         );
         let found = found.bind(CURSOR).bind(here().0).fetch_all(&self.readers).await.map_err(failed)?;
-        let state = |row: &sqlx::sqlite::SqliteRow| {
-            let cursor: Option<&str> = row.try_get(4).map_err(failed)?;
-            Ok(PartitionState {
-                partition: Partition(row.try_get(0).map_err(failed)?),
-                head: row.try_get::<i64, _>(1).map_err(failed)? as u64,
-                records: row.try_get::<i64, _>(2).map_err(failed)? as u64,
-                digest: digest_of(row.try_get(3).map_err(failed)?)?,
-                cursor: cursor.and_then(|text| serde_json::from_str(text).ok()),
-            })
-        };
-        found.iter().map(state).collect()
+        found.iter().map(partition_state).collect()
+    }
+
+    /// As [`Self::read_partitions`]; found by their names, not among all.
+    pub(super) async fn read_partitions_of(&self, named: &Named<'_>) -> Result<Vec<PartitionState>, StoreError> {
+        let found = sqlx::query(
+            "with wanted(name) as (
+               select value
+               from json_each(?2)
+               union
+               select w.value
+               from json_each(?3) as w
+               union
+               select p.name
+               from json_each(?3) as w
+               cross join partition as p on p.name >= w.value || '=' and p.name < w.value || '>'
+             )
+             select p.name, p.head, p.records, p.digest, l.doc
+             from wanted as w
+             cross join partition as p on p.name = w.name
+             left join local as l on l.kind = ?1 and l.key = p.name
+             order by p.name",
+        );
+        let [partitions, whole] = [json!(named.partitions), json!(named.whole)].map(|names| names.to_string());
+        let found = found.bind(CURSOR).bind(partitions).bind(whole);
+        found.fetch_all(&self.readers).await.map_err(failed)?.iter().map(partition_state).collect()
     }
 
     pub(super) async fn read_locals(&self, kind: &str) -> Result<Vec<(String, Value)>, StoreError> {
@@ -276,6 +292,17 @@ impl Sqlite {
         }
         Ok(digests.into_iter().collect())
     }
+}
+
+fn partition_state(row: &sqlx::sqlite::SqliteRow) -> Result<PartitionState, StoreError> {
+    let cursor: Option<&str> = row.try_get(4).map_err(failed)?;
+    Ok(PartitionState {
+        partition: Partition(row.try_get(0).map_err(failed)?),
+        head: row.try_get::<i64, _>(1).map_err(failed)? as u64,
+        records: row.try_get::<i64, _>(2).map_err(failed)? as u64,
+        digest: digest_of(row.try_get(3).map_err(failed)?)?,
+        cursor: cursor.and_then(|text| serde_json::from_str(text).ok()),
+    })
 }
 
 fn local_of(text: &str) -> Result<Value, StoreError> {

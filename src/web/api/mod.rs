@@ -61,7 +61,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .service(at("/events").get(events::stream).done())
         .service(at("/nodes").get(nodes::list).done())
         .service(at("/nodes/invitations").on(Method::POST, nodes::invite).done())
-        .service(at("/nodes/{id}").on(Method::DELETE, nodes::revoke).done())
+        .service(at("/nodes/{id}").on(Method::PATCH, nodes::change).on(Method::DELETE, nodes::revoke).done())
         .service(at("/sync").get(nodes::link).done())
         .service(at("/sync/now").on(Method::POST, nodes::sync_now).done())
         .service(at("/sync/pause").on(Method::POST, nodes::pause).done())

@@ -60,15 +60,46 @@ fn check_scope(scope: &Value) -> Result<(), Problem> {
     if good { Ok(()) } else { Err(Problem::member("/scope", "type", message)) }
 }
 
+/// `PATCH /nodes/{id}`
+pub async fn change(
+    req: HttpRequest,
+    app: Data<App>,
+    caller: Caller,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Operation::Administer)?;
+    let below = nodes(&app)?;
+    let mut scope = None;
+    for (member, value) in body::json_object(&req, payload).await? {
+        if member != "scope" {
+            return Err(super::unknown_member(&member, "scope"));
+        }
+        check_scope(&value)?;
+        scope = Some(value);
+    }
+    let id = node_id(&req)?;
+    if let Some(scope) = scope {
+        below.rescope(id, scope).await?;
+    }
+    one(below, id).await
+}
+
 /// `DELETE /nodes/{id}`
 pub async fn revoke(req: HttpRequest, app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
     caller.may(Operation::Administer)?;
-    let nodes = nodes(&app)?;
-    let missing = || NodeError::NotFound("node");
-    let id: NodeId = segment(&req, "id").parse().map_err(|_| missing())?;
-    nodes.revoke(id).await?;
-    let known = nodes.list().await?;
-    Ok(super::json(&shown(known.iter().find(|known| known.id == id).ok_or_else(missing)?)))
+    let below = nodes(&app)?;
+    let id = node_id(&req)?;
+    below.revoke(id).await?;
+    one(below, id).await
+}
+
+fn node_id(req: &HttpRequest) -> Result<NodeId, Problem> {
+    Ok(segment(req, "id").parse().map_err(|_| NodeError::NotFound("node"))?)
+}
+
+async fn one(nodes: &Arc<dyn Nodes>, id: NodeId) -> Result<HttpResponse, Problem> {
+    let known = nodes.list().await?.into_iter().find(|known| known.id == id);
+    Ok(super::json(&shown(&known.ok_or(NodeError::NotFound("node"))?)))
 }
 
 fn nodes(app: &App) -> Result<&Arc<dyn Nodes>, Problem> {

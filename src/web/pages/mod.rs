@@ -6,6 +6,7 @@ pub mod design;
 pub mod docs;
 pub mod form;
 pub mod history;
+mod holds;
 pub mod home;
 pub mod list;
 pub mod live;

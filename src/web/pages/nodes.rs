@@ -5,13 +5,15 @@ use std::sync::Arc;
 use actix_web::web::Path;
 use serde_json::{Value, json};
 
+use super::holds;
 use super::sign::message;
+use crate::domain::FieldError;
 use crate::domain::ids::NodeId;
 use crate::domain::people::Operation;
 use crate::node::{KnownNode, NodeError, Nodes};
 use crate::views::confirm::ConfirmPage;
 use crate::views::frame::Here;
-use crate::views::nodes::{Fresh, Node as Row, NodesPage};
+use crate::views::nodes::{Fresh, Holds, Node as Row, NodesPage};
 use crate::views::part::{Link, Tone, counted};
 use crate::views::value::Clock;
 use crate::web::error::{WebError, WebResult};
@@ -36,8 +38,10 @@ async fn page(signed: &Signed) -> Result<NodesPage, WebError> {
         scope: String::new(),
         is_this: true,
         is_revoked: false,
+        holds: None,
     };
     let edges = known.into_iter().map(|node| Row {
+        holds: (!node.revoked).then(|| holds::form(signed.node(), &format!("holds-{}", node.id), &node.scope)),
         id: node.id.to_string(),
         tone: if node.revoked {
             Tone::Plain
@@ -54,7 +58,8 @@ async fn page(signed: &Signed) -> Result<NodesPage, WebError> {
         name: node.name,
     });
     let nodes = std::iter::once(this).chain(edges).collect();
-    Ok(NodesPage { frame: signed.frame(Here::Nodes).await?, nodes, ..NodesPage::default() })
+    let holds = holds::form(signed.node(), NEW, &json!("all"));
+    Ok(NodesPage { frame: signed.frame(Here::Nodes).await?, nodes, holds, ..NodesPage::default() })
 }
 
 /// The nodes below, for an admin of a hub.
@@ -107,22 +112,18 @@ pub fn scope_words(scope: &Value) -> String {
     if types.is_empty() { "no records".to_owned() } else { types.join("; ") }
 }
 
+/// The form of an invitation among those of the page.
+const NEW: &str = "new";
+
 /// `POST /nodes`: an invitation.
 pub async fn invite(sent: Sent) -> WebResult {
     let below = below(&sent)?;
-    let [name, scope] = ["name", "scope"].map(|name| sent.fields.get(name).trim());
-    let typed = async || Ok::<_, WebError>(NodesPage { name: name.into(), scope: scope.into(), ..page(&sent).await? });
-    let wanted = match scope {
-        "" | "all" | "\"all\"" => json!("all"),
-        text => match crate::domain::json::read(text) {
-            Ok(scope) => scope,
-            Err(_) => {
-                let error = "Enter the types as JSON, for example {\"inspection\": true}, or nothing for everything";
-                return refused(&NodesPage { scope_error: Some(error.into()), ..typed().await? });
-            }
-        },
+    let name = sent.fields.get("name").trim();
+    let wanted = match holds::read(sent.node(), NEW, &sent.fields, &Value::Null) {
+        Ok(wanted) => wanted,
+        Err(holds) => return refused(&NodesPage { name: name.into(), holds, ..page(&sent).await? }),
     };
-    match below.invite(name, wanted).await {
+    match below.invite(name, wanted.clone()).await {
         Ok(token) => {
             let fresh = Fresh {
                 command: format!("outpost join {} --token {token}", own_address(&sent)),
@@ -131,14 +132,19 @@ pub async fn invite(sent: Sent) -> WebResult {
             shown(&NodesPage { fresh: Some(fresh), ..page(&sent).await? })
         }
         Err(NodeError::Invalid(errors)) => {
+            let holds = Holds { error: others(&errors), ..holds::form(sent.node(), NEW, &wanted) };
             let name_error = message(&errors, "name");
-            let others: Vec<&str> =
-                errors.iter().filter(|error| error.pointer != "/name").map(|error| error.message.as_str()).collect();
-            let scope_error = (!others.is_empty()).then(|| others.join(" "));
-            refused(&NodesPage { name_error, scope_error, ..typed().await? })
+            refused(&NodesPage { name: name.into(), name_error, holds, ..page(&sent).await? })
         }
         Err(err) => Err(err.into()),
     }
+}
+
+/// What is wrong besides the name.
+fn others(errors: &[FieldError]) -> Option<String> {
+    let others = errors.iter().filter(|error| error.pointer != "/name").map(|error| error.message.as_str());
+    let others = others.collect::<Vec<_>>().join(" ");
+    (!others.is_empty()).then_some(others)
 }
 
 /// Where this node is, as the browser sees it.
@@ -151,13 +157,34 @@ fn own_address(signed: &Signed) -> String {
     }
 }
 
-/// `POST /nodes/{id}`: withdraws a node, once it was asked whether it is meant.
+/// Says anew what a node holds.
+async fn rescope(sent: &Sent, below: &dyn Nodes, known: &KnownNode) -> WebResult {
+    let id = format!("holds-{}", known.id);
+    let wrong = match holds::read(sent.node(), &id, &sent.fields, &known.scope) {
+        Err(wrong) => wrong,
+        Ok(scope) => match below.rescope(known.id, scope.clone()).await {
+            Ok(()) => return sent.done("/nodes", Done::Changed),
+            Err(NodeError::Invalid(errors)) => {
+                Holds { error: others(&errors), ..holds::form(sent.node(), &id, &scope) }
+            }
+            Err(err) => return Err(err.into()),
+        },
+    };
+    let mut page = page(sent).await?;
+    let row = page.nodes.iter_mut().find(|row| row.id == known.id.to_string());
+    row.into_iter().for_each(|row| row.holds = Some(wrong.clone()));
+    refused(&page)
+}
+
+/// `POST /nodes/{id}`: changes what a node holds, or withdraws it, once it was asked whether it is meant.
 pub async fn change(sent: Sent, id: Path<String>) -> WebResult {
     let below = below(&sent)?;
     let id: NodeId = id.parse().map_err(|_| WebError::Nowhere)?;
     let known = below.list().await?.into_iter().find(|node| node.id == id).ok_or(NodeError::NotFound("node"))?;
-    if sent.fields.get("_do") != "revoke" {
-        return Err(WebError::Malformed("This form has no such button.".into()));
+    match sent.fields.get("_do") {
+        "revoke" => {}
+        "rescope" => return rescope(&sent, &*below, &known).await,
+        _ => return Err(WebError::Malformed("This form has no such button.".into())),
     }
     if sent.fields.get("_sure") == "yes" {
         below.revoke(id).await?;
