@@ -665,6 +665,7 @@ fn holds(id: &str) -> Holds {
                 ..part("inspection", "Inspections", Some("Site"), "values", "")
             },
         ],
+        relays: true,
         error: None,
     }
 }

@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "sync/document.rs"]
 mod document;
+#[path = "sync/hops.rs"]
+mod hops;
 #[path = "sync/site.rs"]
 mod site;
 
@@ -11,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use outpost::domain::ids::{Epoch, Partition};
 use outpost::domain::session::LinkState;
-use outpost::node::{Link as _, Nodes};
+use outpost::node::{Link as _, NodeChange, Nodes};
 use outpost::sync::{HttpTransport, LiveEvent, Switch, Transport};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use site::{EdgeNode, HubNode, Kind, job, note};
 
@@ -149,9 +151,10 @@ async fn an_edge_whose_scope_changes_fetches_and_drops_only_the_difference() {
     let notes = Partition::of_type(&self::note());
     let before = edge.cursor(&notes).await;
     let id = hub.hub.list().await.expect("the store works")[0].id;
+    let to = |scope: Value| NodeChange { scope: Some(scope), relays: None };
 
     // it hears of it at once, without a word from its side
-    hub.hub.rescope(id, json!({"job": ["platform-8"], "note": true})).await.expect("the node is known");
+    hub.hub.change(id, to(json!({"job": ["platform-8"], "note": true}))).await.expect("the node is known");
     edge.person.sees(&eight, "/title", json!("platform-8")).await;
     edge.person.is_gone(&seven).await;
     edge.until_in_step().await;
@@ -162,7 +165,7 @@ async fn an_edge_whose_scope_changes_fetches_and_drops_only_the_difference() {
     edge.switch.set(false);
     edge.until(LinkState::Offline).await;
     edge.person.set(&eight, "/title", json!("saved out of reach")).await;
-    hub.hub.rescope(id, json!({"job": ["platform-7"]})).await.expect("the node is known");
+    hub.hub.change(id, to(json!({"job": ["platform-7"]}))).await.expect("the node is known");
     edge.switch.set(true);
     hub.person.sees(&eight, "/title", json!("saved out of reach")).await;
     edge.person.sees(&seven, "/title", json!("platform-7")).await;
@@ -170,7 +173,7 @@ async fn an_edge_whose_scope_changes_fetches_and_drops_only_the_difference() {
     edge.person.is_gone(&note).await;
     edge.until_in_step().await;
     for wrong in [json!("some"), json!({"job": 1})] {
-        assert!(hub.hub.rescope(id, wrong).await.is_err());
+        assert!(hub.hub.change(id, to(wrong)).await.is_err());
     }
     edge.stop().await;
     hub.stop().await;

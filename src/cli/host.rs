@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use outpost::node::{Caches, Identity, Node, NodeRole, Nodes, World};
 use outpost::store::Sqlite;
 use outpost::store::Store;
-use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Switch};
+use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Relay, Switch};
 use outpost::world::SystemWorld;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -41,8 +41,10 @@ pub enum Ask {
 /// A node that is open in this process.
 pub struct Served {
     pub node: Node,
-    /// On a hub, its side of sync.
-    pub hub: Option<Arc<Hub>>,
+    /// Its side of sync with the nodes below it.
+    pub hub: Arc<Hub>,
+    /// On an edge, what its own hub lets it hold and do.
+    relay: Option<Arc<Relay>>,
     /// On an edge, how its clock stands to the hub's.
     offset: Option<Arc<Offset>>,
     /// On an edge, its link, once it was started.
@@ -116,8 +118,15 @@ impl Served {
             Some(offset) => Arc::new(Corrected::new(own, offset.clone())),
         };
         let node = Node::open(store, caches, world.clone(), identity).await?;
-        let hub = if node.is_hub() { Some(Hub::of(&node, world).await?) } else { None };
-        Ok(Self { node, hub, offset, link: OnceCell::new(), url: None })
+        let (hub, relay) = match (&node.identity().role, &offset) {
+            (NodeRole::Edge(upstream), Some(offset)) => {
+                let relay = Relay::load(&**node.store(), offset.clone(), &upstream.name).await?;
+                let (store, identity) = (node.store().clone(), node.identity().clone());
+                (Hub::relaying(store, identity, world, relay.clone()).await?, Some(relay))
+            }
+            _ => (Hub::of(&node, world).await?, None),
+        };
+        Ok(Self { node, hub, relay, offset, link: OnceCell::new(), url: None })
     }
 
     /// The link of an edge, if it runs.
@@ -140,6 +149,7 @@ impl Served {
                 world: Arc::new(SystemWorld),
                 offset: offset.clone(),
                 switch: switch.clone(),
+                below: self.relay.clone().map(|relay| (self.hub.clone(), relay)),
             });
             Ok::<_, Failure>(link.await?)
         };
@@ -151,15 +161,24 @@ impl Served {
         if let Some(link) = self.link() {
             link.stop().await;
         }
-        if let Some(hub) = &self.hub {
-            hub.close();
-        }
+        self.hub.close();
         self.node.store().close().await;
     }
 
-    /// The nodes below this one, if it is a hub.
-    pub fn nodes(&self) -> Option<Arc<dyn Nodes>> {
-        self.hub.clone().map(|hub| hub as Arc<dyn Nodes>)
+    /// The nodes below this one.
+    pub fn nodes(&self) -> Arc<dyn Nodes> {
+        self.hub.clone()
+    }
+
+    /// Refuses what only a node can do that serves others: a hub, or an edge whose hub lets it.
+    pub fn must_serve(&self) -> Result<(), Failure> {
+        match (&self.node.identity().role, &self.relay) {
+            (NodeRole::Edge(upstream), Some(relay)) if !relay.grant().relays => Err(Failure::new(format!(
+                "this node is an edge of {}, which does not let it serve edges of its own; at the hub, {}, `outpost node change ID --relays true` does",
+                upstream.name, upstream.url
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses what only a hub can do: an edge would send it up and be refused there.

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use outpost::domain;
-use outpost::node::{KnownNode, Nodes};
+use outpost::node::{KnownNode, NodeChange, Nodes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use crate::config::Settings;
 pub enum Node {
     Invite(Invite),
     List(List),
-    Scope(Rescope),
+    Change(Change),
     Revoke(Revoke),
 }
 
@@ -32,6 +32,9 @@ pub struct Invite {
     /// Which records the edge holds: "all", or for each type `true` or the values of the type's x-scope field
     #[arg(long, env = "OUTPOST_SCOPE", default_value = "\"all\"", value_name = "JSON", value_parser = scope)]
     scope: Scope,
+    /// Lets it serve edges of its own, which join it as they would join this hub
+    #[arg(long)]
+    relays: bool,
 }
 
 /// A scope as JSON; what it says is judged by the node.
@@ -52,19 +55,22 @@ fn scope(text: &str) -> Result<Scope, String> {
 #[command(after_help = "Example:\n  outpost node list --json")]
 pub struct List {}
 
-/// Say anew what an edge holds
+/// Change what an edge may hold and do
 ///
 /// It fetches what is new to it and drops what it may not hold any more, once its own saves in that have reached this hub.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  outpost node scope 4f1c2a7730be9d15 '{\"inspection\": [\"platform-7\", \"platform-9\"]}'"
+    after_help = "Example:\n  outpost node change 4f1c2a7730be9d15 --scope '{\"inspection\": [\"platform-7\", \"platform-9\"]}'"
 )]
-pub struct Rescope {
+pub struct Change {
     /// Its id, as `outpost node list` shows it
     id: String,
     /// Which records the edge holds: "all", or for each type `true` or the values of the type's x-scope field
-    #[arg(value_name = "JSON", value_parser = scope)]
-    scope: Scope,
+    #[arg(long, value_name = "JSON", value_parser = scope, required_unless_present = "relays")]
+    scope: Option<Scope>,
+    /// Whether it may serve edges of its own
+    #[arg(long, value_name = "BOOL")]
+    relays: Option<bool>,
 }
 
 /// Withdraw an edge: from now on it gets and gives nothing more
@@ -82,12 +88,14 @@ pub enum Ask {
         name: String,
         #[serde(deserialize_with = "domain::json::deserialize")]
         scope: Value,
+        relays: bool,
     },
     List,
-    Scope {
+    Change {
         id: String,
-        #[serde(deserialize_with = "domain::json::deserialize")]
-        scope: Value,
+        /// As JSON text, so that its values keep every digit.
+        scope: Option<String>,
+        relays: Option<bool>,
     },
     Revoke {
         id: String,
@@ -106,6 +114,11 @@ struct Shown {
     id: String,
     name: String,
     scope: Value,
+    #[serde(default)]
+    relays: bool,
+    /// The edge that serves it, if that is not this node.
+    #[serde(default)]
+    via: Option<String>,
     enrolled_at: String,
     last_contact: Option<String>,
     revoked: bool,
@@ -120,6 +133,8 @@ impl Shown {
             id: known.id.to_string(),
             name: known.name,
             scope: known.scope,
+            relays: known.relays,
+            via: known.via,
             enrolled_at: print::rfc3339(known.enrolled_at),
             last_contact: known.last_contact.map(print::rfc3339),
             revoked: known.revoked,
@@ -142,21 +157,27 @@ impl Shown {
 }
 
 pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
-    on.must_be_hub("edges are let in and withdrawn")?;
-    let nodes = on.nodes().ok_or_else(|| Failure::new("this node knows no others"))?;
+    on.must_serve()?;
+    let nodes = on.nodes();
     match ask {
-        Ask::Invite { name, scope } => {
-            let token = nodes.invite(&name, scope).await?;
+        Ask::Invite { name, scope, relays } => {
+            let token = nodes.invite(&name, scope, relays).await?;
             answer(Invited { token, url: on.url.clone() })
         }
         Ask::List => answer(nodes.list().await?.into_iter().map(Shown::of).collect::<Vec<_>>()),
-        Ask::Scope { id, scope } => {
+        Ask::Change { id, scope, relays } => {
             let known = known(&*nodes, &id).await?;
             if known.revoked {
                 return Err(Failure::new(format!("{} is revoked and holds nothing of this hub any more", known.name)));
             }
-            nodes.rescope(known.id, scope.clone()).await?;
-            answer(Shown::of(KnownNode { scope, ..known }))
+            let scope = scope
+                .as_deref()
+                .map(domain::json::read)
+                .transpose()
+                .map_err(|fault| Failure::new(fault.to_string()))?;
+            nodes.change(known.id, NodeChange { scope: scope.clone(), relays }).await?;
+            let (scope, relays) = (scope.unwrap_or(known.scope), relays.unwrap_or(known.relays));
+            answer(Shown::of(KnownNode { scope, relays, ..known }))
         }
         Ask::Revoke { id } => {
             let known = known(&*nodes, &id).await?;
@@ -168,13 +189,16 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
 
 async fn known(nodes: &dyn Nodes, id: &str) -> Result<KnownNode> {
     let known = nodes.list().await?.into_iter().find(|known| known.id.to_string() == id);
+    if let Some(KnownNode { via: Some(via), name, .. }) = &known {
+        return Err(Failure::new(format!("{name} is served by {via}; it is changed and revoked there")));
+    }
     known.ok_or_else(|| Failure::new(format!("there is no edge {id}; `outpost node list` shows which there are")))
 }
 
 pub async fn run(command: Node, settings: &Settings) -> Result<()> {
     match command {
-        Node::Invite(Invite { name, scope: Scope(scope) }) => {
-            let ask = host::Ask::Node(Ask::Invite { name, scope });
+        Node::Invite(Invite { name, scope: Scope(scope), relays }) => {
+            let ask = host::Ask::Node(Ask::Invite { name, scope, relays });
             let invited: Invited = host::asked(settings, Absent::BecomesHub, "node invite", ask).await?;
             if settings.json {
                 return print::json(&invited);
@@ -193,19 +217,25 @@ pub async fn run(command: Node, settings: &Settings) -> Result<()> {
                 .into_iter()
                 .map(|node| {
                     let state = node.state();
-                    [node.id, node.name, node.last_contact.unwrap_or_default(), state, node.scope.to_string()]
+                    let name = match &node.via {
+                        Some(via) => format!("{} (via {via})", node.name),
+                        None => node.name,
+                    };
+                    [node.id, name, node.last_contact.unwrap_or_default(), state, node.scope.to_string()]
                 })
                 .collect();
             let none = "This hub has no edges yet; `outpost node invite` lets one in.";
             print::table(["ID", "NAME", "LAST CONTACT", "STATE", "SCOPE"], &rows, none)
         }
-        Node::Scope(Rescope { id, scope: Scope(scope) }) => {
-            let ask = host::Ask::Node(Ask::Scope { id, scope });
-            let shown: Shown = host::asked(settings, Absent::Refused, "node scope", ask).await?;
+        Node::Change(Change { id, scope, relays }) => {
+            let scope = scope.map(|Scope(scope)| scope.to_string());
+            let ask = host::Ask::Node(Ask::Change { id, scope, relays });
+            let shown: Shown = host::asked(settings, Absent::Refused, "node change", ask).await?;
             if settings.json {
                 return print::json(&shown);
             }
-            print::line(format_args!("{} holds {} from its next contact on", shown.name, shown.scope))
+            let serves = if shown.relays { ", and may serve edges of its own" } else { "" };
+            print::line(format_args!("{} holds {} from its next contact on{serves}", shown.name, shown.scope))
         }
         Node::Revoke(Revoke { id }) => {
             let ask = host::Ask::Node(Ask::Revoke { id });

@@ -106,7 +106,7 @@ impl Running {
         };
         let app = web::App {
             link: link.map(|link| link as Arc<dyn Link>),
-            nodes: served.nodes(),
+            nodes: Some(served.nodes()),
             demo,
             zone: site.zone(),
             ..web::App::new(served.node.clone())
@@ -114,9 +114,7 @@ impl Running {
         let hub = served.hub.clone();
         let closing = hub.clone();
         let extra = move |cfg: &mut ServiceConfig| {
-            if let Some(hub) = &hub {
-                cfg.app_data(Data::from(hub.clone()));
-            }
+            cfg.app_data(Data::from(hub.clone()));
             cfg.configure(sync::http::configure);
         };
         let stopping = watch::Sender::new(false);
@@ -124,9 +122,7 @@ impl Running {
         let shutdown = async move {
             // a sender that is gone means the same
             let _ = stop.wait_for(|stop| *stop).await;
-            if let Some(hub) = closing {
-                hub.close();
-            }
+            closing.close();
         };
         let server = tokio::spawn(web::serve(app, listener, extra, shutdown));
         Ok(Self { served: Arc::new(served), url, stopping, server })

@@ -38,6 +38,27 @@ pub struct Hello {
     /// Room for proving that the edge was neither rolled back nor cloned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratchet: Option<u64>,
+    /// The nodes that this edge serves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub below: Vec<Below>,
+}
+
+/// A node that an edge serves, as the edge knows it. For showing only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Below {
+    pub node: NodeId,
+    #[serde(default)]
+    pub name: String,
+    /// When the edge last heard of it, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_contact: Option<i64>,
+    #[serde(default)]
+    pub waiting: u64,
+    #[serde(default)]
+    pub in_step: bool,
+    /// The name of the edge that serves it, if that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
 }
 
 /// How far the reader of a partition is.
@@ -64,6 +85,28 @@ pub struct Welcome {
     pub limits: Limits,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratchet: Option<u64>,
+    /// Whether the edge may serve edges of its own.
+    #[serde(default)]
+    pub relays: bool,
+    /// How this node stands to the one above it; absent if it is the hub of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<Above>,
+}
+
+/// How a node that serves others stands to its own hub.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Above {
+    /// What that hub is called.
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub in_step: bool,
+    /// How many saves it has not handed over.
+    #[serde(default)]
+    pub waiting: u64,
+    /// When the two last spoke, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_contact: Option<i64>,
 }
 
 /// Where a partition stands.

@@ -68,6 +68,23 @@ impl Scope {
         })
     }
 
+    /// What is in both.
+    pub fn within(&self, other: &Scope) -> Scope {
+        match (self, other) {
+            (Scope::All, scope) | (scope, Scope::All) => scope.clone(),
+            (Scope::Types(ours), Scope::Types(theirs)) => {
+                let both = ours.iter().filter_map(|(name, part)| {
+                    let part = match (part, theirs.get(name)?) {
+                        (Part::Whole, part) | (part, Part::Whole) => part.clone(),
+                        (Part::Values(ours), Part::Values(theirs)) => Part::Values(ours.within(theirs, name)),
+                    };
+                    Some((name.clone(), part))
+                });
+                Scope::Types(both.collect())
+            }
+        }
+    }
+
     /// The partitions of this scope, for whoever keeps them by name: those it names one by one, and the types of which it
     /// has all. `None`: there is nothing that it does not have.
     pub fn named(&self) -> Option<Named<'_>> {
@@ -117,6 +134,23 @@ impl Scope {
     }
 }
 
+impl Values {
+    fn of(name: &TypeName, given: &[Value]) -> Self {
+        let mut partitions: BTreeSet<Partition> =
+            given.iter().map(|value| Partition::of_value(name, Some(value))).collect();
+        if given.contains(&Value::Null) {
+            partitions.insert(Partition::of_value(name, None));
+        }
+        Self { given: given.to_vec(), partitions }
+    }
+
+    fn within(&self, other: &Values, name: &TypeName) -> Self {
+        let is_theirs = |value: &&Value| other.partitions.contains(&Partition::of_value(name, Some(value)));
+        let both: Vec<Value> = self.given.iter().filter(is_theirs).cloned().collect();
+        Self::of(name, &both)
+    }
+}
+
 impl Part {
     fn from_json(name: &TypeName, json: &Value) -> Result<Self, ScopeError> {
         match json {
@@ -125,12 +159,7 @@ impl Part {
                 if given.iter().any(|value| value.is_array() || value.is_object()) {
                     return Err(ScopeError::Value(name.to_string()));
                 }
-                let mut partitions: BTreeSet<Partition> =
-                    given.iter().map(|value| Partition::of_value(name, Some(value))).collect();
-                if given.contains(&Value::Null) {
-                    partitions.insert(Partition::of_value(name, None));
-                }
-                Ok(Part::Values(Values { given: given.clone(), partitions }))
+                Ok(Part::Values(Values::of(name, given)))
             }
             _ => Err(ScopeError::Part(name.to_string())),
         }
@@ -197,6 +226,33 @@ mod tests {
         }
         assert!(Scope::All.contains(&Partition::of_type(&name("vitals"))));
         assert!(!Scope::All.contains(&Partition("_here".into())), "what is a node's own never travels");
+    }
+
+    #[test]
+    fn what_two_scopes_have_in_common_is_what_both_contain() {
+        let scopes = [
+            json!("all"),
+            json!({}),
+            json!({"a": true}),
+            json!({"a": ["x", 1], "b": true}),
+            json!({"a": ["x", null], "b": ["y"]}),
+            json!({"a": [1.0, "z"], "c": true}),
+        ];
+        let scopes = scopes.map(|json| Scope::from_json(&json).expect("a good scope"));
+        let values = [json!("x"), json!(1), json!("z"), json!("y"), Value::Null];
+        let of = |name: &str| {
+            let name = self::name(name);
+            let values = values.iter().map(Some).chain([None]);
+            values.map(|value| Partition::of_value(&name, value)).chain([Partition::of_type(&name)]).collect::<Vec<_>>()
+        };
+        let partitions: Vec<Partition> = ["a", "b", "c"].into_iter().flat_map(of).collect();
+        for (one, two) in scopes.iter().flat_map(|one| scopes.iter().map(move |two| (one, two))) {
+            let both = one.within(two);
+            for partition in &partitions {
+                let contained = one.contains(partition) && two.contains(partition);
+                assert_eq!(both.contains(partition), contained, "{one:?} {two:?} {partition}");
+            }
+        }
     }
 
     #[test]

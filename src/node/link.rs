@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::Result;
 use crate::domain::ids::NodeId;
+use crate::domain::protocol::Above;
 pub use crate::domain::session::LinkState;
 
 /// How an edge stands with its hub.
@@ -31,6 +32,8 @@ pub struct LinkStatus {
     pub in_step: bool,
     /// How far this device's clock is ahead of the hub's, in milliseconds, once known.
     pub clock_ahead: Option<i64>,
+    /// How the hub stands to a hub of its own, as of the last contact; `None` if it has none.
+    pub above: Option<Above>,
 }
 
 /// The link of an edge to its hub.
@@ -56,6 +59,10 @@ pub struct KnownNode {
     pub id: NodeId,
     pub name: String,
     pub scope: Value,
+    /// Whether it may serve nodes of its own.
+    pub relays: bool,
+    /// The node that serves it, if that is not this one.
+    pub via: Option<String>,
     pub enrolled_at: i64,
     pub last_contact: Option<i64>,
     pub revoked: bool,
@@ -66,15 +73,28 @@ pub struct KnownNode {
     pub in_step: bool,
 }
 
+/// What an admin says anew of a node; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NodeChange {
+    pub scope: Option<Value>,
+    pub relays: Option<bool>,
+}
+
 /// The nodes below a hub.
 #[async_trait]
 pub trait Nodes: Send + Sync {
-    /// A token for one node to join with, told once. `scope` as in `"all"` or per type.
-    async fn invite(&self, name: &str, scope: Value) -> Result<String>;
+    /// A token for one node to join with, told once. `scope` as in `"all"` or per type; `relays` lets it serve others.
+    async fn invite(&self, name: &str, scope: Value, relays: bool) -> Result<String>;
+    /// Those that this node serves, and those that they serve, as far as they told.
     async fn list(&self) -> Result<Vec<KnownNode>>;
+    /// Whether this node may serve others: a hub, and an edge whose hub lets it.
+    fn serves(&self) -> bool {
+        true
+    }
     /// Withdraws a node: it pulls nothing more. Withdrawing again changes nothing.
     async fn revoke(&self, id: NodeId) -> Result<()>;
-    /// Says anew what a node may hold. It drops what is outside, once its saves in that are here, and fetches what is new
-    /// to it; what it holds and may hold stays. A withdrawn node is not changed: [`NodeError::NotFound`].
-    async fn rescope(&self, id: NodeId, scope: Value) -> Result<()>;
+    /// Changes what a node may hold and do. It drops what it may not hold any more, once its saves in that are here, and
+    /// fetches what is new to it; what it holds and may hold stays. A withdrawn node is not changed:
+    /// [`super::NodeError::NotFound`].
+    async fn change(&self, id: NodeId, change: NodeChange) -> Result<()>;
 }

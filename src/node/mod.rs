@@ -27,7 +27,7 @@ use crate::store::{Held, LocalRecord, LocalSave, Notice, Outcome, Request, Store
 
 pub use conflicts::{Conflict, ConflictState, Conflicts, Side};
 pub use identity::{Identity, Role as NodeRole, Upstream};
-pub use link::{KnownNode, Link, LinkState, LinkStatus, Nodes, settled};
+pub use link::{KnownNode, Link, LinkState, LinkStatus, NodeChange, Nodes, settled};
 pub use memory::{Caches, Revision, Type};
 pub use people::{ApiToken, Person, Session, SignIn, hash_password};
 pub use records::{Created, ImportedRow, Patch, Verdict};

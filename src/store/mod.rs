@@ -113,8 +113,9 @@ pub enum Request {
     /// A person's save on this node.
     Save(LocalSave),
     /// Saves that another node pushed, each judged and answered on its own. Saves of a record that is not here and that
-    /// they do not create wait beside until it comes.
-    Receive { saves: Vec<Save>, now: i64 },
+    /// they do not create wait beside until it comes. With `relay` this node is no hub: each goes into the outbox as it came,
+    /// and what loses by it is for the hub to judge.
+    Receive { saves: Vec<Save>, now: i64, relay: bool },
     /// A page of a partition pulled from the hub, with the cursor it leads to.
     Join { page: PulledPage, now: i64 },
     /// The hub has these saves: they leave the outbox.

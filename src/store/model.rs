@@ -180,6 +180,10 @@ impl Memory {
                 let keys = self.outbox.iter().find(|stored| stored.id == *save).map(|stored| stored.keys.clone());
                 facts.sent.insert(*save, keys);
             }
+            Need::Queued(save) => {
+                let queued = self.outbox.iter().find(|stored| stored.id == *save);
+                facts.queued.insert(*save, queued.map(|stored| stored.save().expect("it was encoded here")));
+            }
             Need::Local(kind, key) => {
                 let key = (kind.clone(), key.clone());
                 let value = self.locals.get(&key).cloned();

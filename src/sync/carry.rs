@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::clock::{Asked, Offset};
+use super::hub::Hub;
+use super::relay::Relay;
 use super::transport::Transport;
 use crate::domain::feed::Cursor;
 use crate::domain::ids::{Partition, SaveId};
@@ -21,6 +23,8 @@ pub struct Carrier {
     /// This device's own clock, not corrected.
     pub world: Arc<dyn World>,
     pub offset: Arc<Offset>,
+    /// The hub's side of this edge, for edges of its own.
+    pub below: Option<(Arc<Hub>, Arc<Relay>)>,
 }
 
 /// A save that the hub does not take: out of the outbox, so that it holds up no other, and kept as it was made.
@@ -73,7 +77,7 @@ impl Carrier {
     }
 
     fn is_checked(&self) -> bool {
-        self.offset.reading(&*self.world).unchecked.is_none()
+        self.offset.is_checked(&*self.world)
     }
 
     async fn held(&self) -> Result<Vec<Holding>, StoreError> {
@@ -93,6 +97,10 @@ impl Carrier {
         let held = self.held().await?;
         let reached =
             held.iter().filter_map(|holding| Some(Reached { id: holding.partition.clone(), cursor: holding.cursor? }));
+        let below = match &self.below {
+            Some((hub, _)) => hub.below().await?,
+            None => Vec::new(),
+        };
         let asked = Asked::now(&*self.world);
         let hello = Hello {
             protocols: PROTOCOLS.to_vec(),
@@ -103,6 +111,7 @@ impl Carrier {
             in_step: in_step && waiting == 0,
             partitions: reached.collect(),
             ratchet: None,
+            below,
         };
         let welcome = self.transport.hello(&hello).await?;
         if !PROTOCOLS.contains(&welcome.protocol) {
@@ -113,6 +122,9 @@ impl Carrier {
         if self.is_checked() {
             // before anything is sent, or joined to what was saved with a wrong clock
             self.store.write(Request::Retime { offset: self.offset.millis(), now: self.now() }).await?;
+        }
+        if let Some((_, relay)) = &self.below {
+            relay.welcomed(&*self.store, &welcome).await?;
         }
         Ok(Event::Welcomed { welcome, held })
     }

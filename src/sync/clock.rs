@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -13,7 +14,11 @@ const FRESH: i64 = 120_000;
 const SET: u64 = 1_000;
 
 /// How far the hub's clock is ahead of this device's, as measured at the last contacts; kept over restarts.
-pub struct Offset(Mutex<Measured>);
+pub struct Offset {
+    measured: Mutex<Measured>,
+    /// Whether others may have what is saved here before the hub was asked again.
+    shared: AtomicBool,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Measured {
@@ -38,11 +43,17 @@ impl Asked {
 impl Offset {
     pub async fn load(store: &dyn Store) -> Result<Arc<Self>, StoreError> {
         let offset = store.local(KIND, KIND).await?.as_ref().and_then(Value::as_i64);
-        Ok(Arc::new(Self(Mutex::new(Measured { offset, at: None }))))
+        let measured = Mutex::new(Measured { offset, at: None });
+        Ok(Arc::new(Self { measured, shared: AtomicBool::new(false) }))
+    }
+
+    /// On an edge that serves others no save is corrected later: they may have it already.
+    pub fn share(&self, shared: bool) {
+        self.shared.store(shared, Ordering::Relaxed);
     }
 
     fn measured(&self) -> MutexGuard<'_, Measured> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// In milliseconds; `None` before the first contact.
@@ -54,17 +65,25 @@ impl Offset {
         self.known().unwrap_or(0)
     }
 
+    /// Whether the device was compared with the hub lately, and its clock was not set since.
+    pub fn is_checked(&self, device: &dyn World) -> bool {
+        self.checks(device.ticks(), device.now())
+    }
+
+    fn checks(&self, ticks: i64, clock: i64) -> bool {
+        self.measured().at.is_some_and(|(then, shown)| {
+            let passed = ticks.saturating_sub(then);
+            passed <= FRESH && clock.saturating_sub(shown).abs_diff(passed) <= SET
+        })
+    }
+
     /// A look at the device's clock, corrected. It counts as checked for a while after a contact, as long as nobody set
     /// the clock.
     pub fn reading(&self, device: &dyn World) -> Reading {
-        let measured = *self.measured();
         let (ticks, clock) = (device.ticks(), device.now());
-        let is_checked = measured.at.is_some_and(|(then, shown)| {
-            let passed = ticks.saturating_sub(then);
-            passed <= FRESH && clock.saturating_sub(shown).abs_diff(passed) <= SET
-        });
-        let offset = measured.offset.unwrap_or(0);
-        Reading { now: clock.saturating_add(offset), unchecked: Some(offset).filter(|_| !is_checked) }
+        let is_final = self.checks(ticks, clock) || self.shared.load(Ordering::Relaxed);
+        let offset = self.millis();
+        Reading { now: clock.saturating_add(offset), unchecked: Some(offset).filter(|_| !is_final) }
     }
 
     /// Takes notice of one exchange: what this device showed when the question left, what it shows now that the answer

@@ -2,6 +2,8 @@
 //!
 //! The hub keeps hashes of both, in its own database; neither travels again.
 
+use std::collections::BTreeSet;
+
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,6 +28,9 @@ pub struct NodeRecord {
     pub id: NodeId,
     pub name: String,
     pub scope: Scope,
+    /// Whether it may serve nodes of its own.
+    #[serde(default)]
+    pub relays: bool,
     /// Milliseconds since 1970, as all times here.
     pub enrolled_at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,6 +43,8 @@ pub struct NodeRecord {
 struct Invitation {
     name: String,
     scope: Scope,
+    #[serde(default)]
+    relays: bool,
     expires_at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     used_by: Option<NodeId>,
@@ -56,11 +63,19 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, StoreError> {
 }
 
 /// Makes a token for one node to join with. `secret` is 128 bits nobody can foresee.
-pub async fn invite(store: &dyn Store, name: &str, scope: Scope, now: i64, secret: u128) -> Result<String, StoreError> {
+pub async fn invite(
+    store: &dyn Store,
+    name: &str,
+    scope: Scope,
+    relays: bool,
+    now: i64,
+    secret: u128,
+) -> Result<String, StoreError> {
     let token = format!("opj_{}", BASE64URL_NOPAD.encode(&secret.to_be_bytes()));
     let invitation = Invitation {
         name: name.trim().chars().take(MAX_NAME).collect(),
         scope,
+        relays,
         expires_at: now + INVITATION_MILLIS,
         used_by: None,
     };
@@ -114,6 +129,7 @@ pub(super) async fn admit(
         id: node,
         name,
         scope: invitation.scope.clone(),
+        relays: invitation.relays,
         enrolled_at: now,
         revoked_at: None,
         credential: fingerprint(&credential(node, secret)),
@@ -154,6 +170,12 @@ pub async fn nodes(store: &dyn Store) -> Result<Vec<NodeRecord>, StoreError> {
     store.locals(NODE).await?.into_iter().map(|(_, value)| read(value)).collect()
 }
 
+/// The nodes that were withdrawn.
+pub(super) async fn revoked(store: &dyn Store) -> Result<BTreeSet<NodeId>, StoreError> {
+    let revoked = nodes(store).await?.into_iter().filter(|node| node.revoked_at.is_some());
+    Ok(revoked.map(|node| node.id).collect())
+}
+
 /// Withdraws a node; again changes nothing. False if there is none of this id.
 pub async fn revoke(store: &dyn Store, id: NodeId, now: i64) -> Result<bool, StoreError> {
     amend(store, id, |record| {
@@ -163,10 +185,16 @@ pub async fn revoke(store: &dyn Store, id: NodeId, now: i64) -> Result<bool, Sto
     .await
 }
 
-/// Says anew what a node may hold. False if there is none of this id that is let in.
-pub(super) async fn rescope(store: &dyn Store, id: NodeId, scope: Scope) -> Result<bool, StoreError> {
+/// Says anew what a node may hold and do. False if there is none of this id that is let in.
+pub(super) async fn change(
+    store: &dyn Store,
+    id: NodeId,
+    scope: Option<Scope>,
+    relays: Option<bool>,
+) -> Result<bool, StoreError> {
     amend(store, id, |record| {
-        record.scope = scope.clone();
+        record.scope = scope.clone().unwrap_or_else(|| record.scope.clone());
+        record.relays = relays.unwrap_or(record.relays);
         record.revoked_at.is_none()
     })
     .await

@@ -1,6 +1,6 @@
 //! The hub's side of the protocol, as plain functions over a store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -10,23 +10,26 @@ use tokio::sync::watch;
 
 use super::enrolment::{self, NodeRecord};
 use super::listener::Listener;
+use super::relay::Relay;
 use super::switchboard::Switchboard;
 use super::wire::Malformed;
 use crate::domain::FieldError;
 use crate::domain::ids::{NodeId, Partition};
 use crate::domain::protocol::{
-    Enrol, Enrolled, Head, Hello, Limits, PROTOCOLS, Problem, Pull, Pulled, Push, Pushed, Verdict, Welcome, agree,
-    problem,
+    Above, Below, Enrol, Enrolled, Head, Hello, Limits, PROTOCOLS, Problem, Pull, Pulled, Push, Pushed, Verdict,
+    Welcome, agree, problem,
 };
 use crate::domain::save::{MAX_RECORDS, Save};
 use crate::domain::scope::Scope;
-use crate::node::{Identity, KnownNode, Node, NodeError, Nodes, World};
+use crate::node::{Identity, KnownNode, Node, NodeChange, NodeError, Nodes, World};
 use crate::store::{self, LocalChange, Outcome, PartitionState, Request, Store, StoreError};
 
 /// Judges a save by the rights of its author; `Err` says why it may not be.
 pub type Permits = Box<dyn Fn(&Save) -> std::result::Result<(), String> + Send + Sync>;
 
 const CONTACT: &str = "contact";
+/// An edge tells of so many nodes that it serves.
+const MAX_BELOW: usize = 1_000;
 /// How often it is written down that a node was heard of.
 const KEEP_EVERY: i64 = 30_000;
 
@@ -39,6 +42,8 @@ pub struct Hub {
     contacts: Mutex<BTreeMap<NodeId, Contact>>,
     closing: watch::Sender<bool>,
     switchboard: Arc<Switchboard>,
+    /// On an edge that serves others: how it stands to its own hub.
+    relay: Option<Arc<Relay>>,
 }
 
 /// What a node told when it was last heard of.
@@ -51,6 +56,9 @@ struct Contact {
     clock_ahead: i64,
     /// The numbers up to which it is complete.
     reached: BTreeMap<String, u64>,
+    /// The nodes that it serves.
+    #[serde(default)]
+    below: Vec<Below>,
     #[serde(skip)]
     kept_at: i64,
 }
@@ -76,6 +84,8 @@ pub enum HubError {
     ForeignEpoch,
     #[error("this node is an edge; sync goes to its hub")]
     NotAHub,
+    #[error("this node is an edge, and its hub does not let it serve others")]
+    NoRelay,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -99,7 +109,7 @@ impl HubError {
             HubError::Token(_) => (403, problem::TOKEN, "token not accepted"),
             HubError::OutOfScope(_) => (403, problem::OUT_OF_SCOPE, "out of scope"),
             HubError::ForeignEpoch => (409, problem::EPOCH, "foreign epoch"),
-            HubError::NotAHub => (404, problem::NOT_A_HUB, "not a hub"),
+            HubError::NotAHub | HubError::NoRelay => (404, problem::NOT_A_HUB, "not a hub"),
             HubError::Store(StoreError::Full) => (503, problem::BUSY, "disk full"),
             HubError::Store(StoreError::Closed) => (503, problem::BUSY, "shutting down"),
             HubError::Store(_) => (500, problem::INTERNAL, "internal error"),
@@ -150,7 +160,21 @@ impl Hub {
             contacts: Mutex::new(contacts),
             closing: watch::Sender::new(false),
             switchboard: Arc::default(),
+            relay: None,
         }))
+    }
+
+    /// The hub's side of an edge, for edges below it: it takes all their saves and sends them on.
+    pub async fn relaying(
+        store: Arc<dyn Store>,
+        identity: Identity,
+        world: Arc<dyn World>,
+        relay: Arc<Relay>,
+    ) -> std::result::Result<Arc<Self>, StoreError> {
+        let hub = Self::open(store, identity, world, Box::new(|_| Ok(()))).await?;
+        let mut hub = Arc::into_inner(hub).expect("nobody else has it yet");
+        hub.relay = Some(relay);
+        Ok(Arc::new(hub))
     }
 
     /// The hub's side of a node.
@@ -172,10 +196,34 @@ impl Hub {
     }
 
     pub async fn authenticate(&self, credential: Option<&str>) -> Result<NodeRecord> {
-        enrolment::authenticate(&*self.store, credential.ok_or(HubError::Credential)?).await
+        self.may_serve()?;
+        let mut node = enrolment::authenticate(&*self.store, credential.ok_or(HubError::Credential)?).await?;
+        if let Some(relay) = &self.relay {
+            // what this node does not hold whole it cannot hand on
+            node.scope = node.scope.within(&relay.grant().scope);
+        }
+        Ok(node)
+    }
+
+    /// A hub serves whom it invited; an edge does if its own hub lets it.
+    fn may_serve(&self) -> Result<()> {
+        match &self.relay {
+            Some(relay) if !relay.grant().relays => Err(HubError::NoRelay),
+            _ => Ok(()),
+        }
+    }
+
+    /// On an edge: its own link has something to send or to tell.
+    fn stir(&self) {
+        self.relay.iter().for_each(|relay| relay.stir());
+    }
+
+    fn above(&self) -> Option<Above> {
+        self.relay.as_ref().map(|relay| relay.above())
     }
 
     pub async fn enrol(&self, enrol: &Enrol) -> Result<Enrolled> {
+        self.may_serve()?;
         let node = NodeId(self.world.random() as u64);
         let hub = Identity { name: self.name().await?, ..self.identity.clone() };
         enrolment::admit(&*self.store, &hub, enrol, self.world.now(), node).await
@@ -203,6 +251,7 @@ impl Hub {
             in_step: hello.in_step,
             clock_ahead: hello.clock.saturating_sub(clock),
             reached: reached.into_iter().map(|(partition, base)| (partition.0.clone(), base)).collect(),
+            below: hello.below.iter().take(MAX_BELOW).cloned().collect(),
             kept_at: 0,
         };
         self.keep(node.id, contact).await?;
@@ -217,6 +266,8 @@ impl Hub {
             partitions,
             limits: self.limits,
             ratchet: None,
+            relays: node.relays,
+            above: self.above(),
         })
     }
 
@@ -227,16 +278,21 @@ impl Hub {
 
     /// Remembers what a node told; on disk not every time, for it tells often.
     async fn keep(&self, node: NodeId, mut contact: Contact) -> Result<()> {
-        let is_due = {
+        let (is_due, is_news) = {
             let mut contacts = self.contacts.lock().expect(POISON);
             let last = contacts.get(&node);
             let is_due = last.is_none_or(|last| {
                 last.in_step != contact.in_step || contact.at.abs_diff(last.kept_at) > KEEP_EVERY.unsigned_abs()
             });
             contact.kept_at = if is_due { contact.at } else { last.map_or(0, |last| last.kept_at) };
+            let stands = |contact: &Contact| (contact.in_step, contact.waiting, contact.reached.clone());
+            let is_news = last.is_none_or(|last| stands(last) != stands(&contact) || last.below != contact.below);
             contacts.insert(node, contact.clone());
-            is_due
+            (is_due, is_news)
         };
+        if is_news {
+            self.stir();
+        }
         if is_due {
             let value = serde_json::to_value(&contact).expect("what is kept is plain data");
             let change = LocalChange { kind: CONTACT, key: node.to_string(), value: Some(value), expect: None };
@@ -248,15 +304,21 @@ impl Hub {
     pub async fn push(&self, node: &NodeRecord, push: Push) -> Result<Pushed> {
         let mut verdicts = Vec::with_capacity(push.saves.len());
         let mut taken = Vec::with_capacity(push.saves.len());
+        let foreign = push.saves.iter().any(|save| save.author.node != node.id);
+        let revoked = if foreign && node.relays { enrolment::revoked(&*self.store).await? } else { BTreeSet::new() };
         for save in push.saves {
-            let refused = self.judge(node, &save).err();
+            let refused = self.judge(node, &revoked, &save).err();
             verdicts.push(Verdict { save: save.id, refused });
             if verdicts.last().is_some_and(|verdict| verdict.refused.is_none()) {
                 taken.push(save);
             }
         }
         if !taken.is_empty() {
-            let outcome = self.store.write(Request::Receive { saves: taken, now: self.world.now() }).await?;
+            let outcome = self
+                .store
+                .write(Request::Receive { saves: taken, now: self.world.now(), relay: self.relay.is_some() })
+                .await?;
+            self.stir();
             let Outcome::Received(stored) = outcome else {
                 return Err(StoreError::Damaged("saves were not answered as saves".into()).into());
             };
@@ -279,9 +341,14 @@ impl Hub {
         })
     }
 
-    fn judge(&self, node: &NodeRecord, save: &Save) -> std::result::Result<(), String> {
-        if save.author.node != node.id {
+    /// `revoked`: nodes whose saves are not taken from those who send them on either.
+    fn judge(&self, node: &NodeRecord, revoked: &BTreeSet<NodeId>, save: &Save) -> std::result::Result<(), String> {
+        let author = save.author.node;
+        if author != node.id && (!node.relays || author == self.identity.node) {
             return Err("it was not made on this node".into());
+        }
+        if revoked.contains(&author) {
+            return Err("the node it was made on was revoked".into());
         }
         if save.records.len() > MAX_RECORDS {
             return Err(format!("it writes more than {MAX_RECORDS} records"));
@@ -327,7 +394,9 @@ impl Hub {
         self.noted(node.id, |_| {});
         let line = self.switchboard.open(&*self.store, node.id, &node.scope);
         let closing = self.closing.subscribe();
-        Ok(Listener::new(self.store.clone(), line, node.clone(), self.identity.epoch, since, closing))
+        let granted = self.relay.as_ref().map(|relay| relay.watch());
+        let listener = Listener::new(self.store.clone(), line, node.clone(), self.identity.epoch, since, closing);
+        Ok(listener.while_granted(granted))
     }
 
     async fn known(&self) -> std::result::Result<Vec<KnownNode>, StoreError> {
@@ -346,6 +415,8 @@ impl Hub {
                     id: node.id,
                     name: node.name,
                     scope: node.scope.to_json(),
+                    relays: node.relays,
+                    via: None,
                     enrolled_at: node.enrolled_at,
                     last_contact: contact.as_ref().map(|contact| contact.at),
                     revoked: node.revoked_at.is_some(),
@@ -357,6 +428,43 @@ impl Hub {
             .collect();
         known.sort_by(|a, b| (a.revoked, &a.name, a.id).cmp(&(b.revoked, &b.name, b.id)));
         Ok(known)
+    }
+
+    /// The nodes that those here serve, as these told.
+    fn beyond(&self, known: &[KnownNode]) -> Vec<KnownNode> {
+        let contacts = self.contacts.lock().expect(POISON);
+        let served = known.iter().filter_map(|node| Some((node, contacts.get(&node.id)?)));
+        let served = served.flat_map(|(by, contact)| contact.below.iter().map(move |below| (by, below)));
+        let beyond = served.map(|(by, below)| KnownNode {
+            id: below.node,
+            name: below.name.clone(),
+            scope: by.scope.clone(),
+            relays: false,
+            via: Some(below.via.clone().unwrap_or_else(|| by.name.clone())),
+            enrolled_at: by.enrolled_at,
+            last_contact: below.last_contact,
+            revoked: false,
+            behind: None,
+            waiting: Some(below.waiting),
+            in_step: below.in_step && by.in_step,
+        });
+        beyond.collect()
+    }
+
+    /// The nodes that this edge serves, and those that they serve, for telling the hub.
+    pub(super) async fn below(&self) -> std::result::Result<Vec<Below>, StoreError> {
+        let known = self.known().await?;
+        let beyond = self.beyond(&known);
+        let below = known.into_iter().chain(beyond).filter(|node| !node.revoked);
+        let below = below.map(|node| Below {
+            node: node.id,
+            name: node.name,
+            last_contact: node.last_contact,
+            waiting: node.waiting.unwrap_or(0),
+            in_step: node.in_step,
+            via: node.via,
+        });
+        Ok(below.take(MAX_BELOW).collect())
     }
 }
 
@@ -376,14 +484,21 @@ fn read_scope(json: &Value) -> std::result::Result<Scope, NodeError> {
 
 #[async_trait]
 impl Nodes for Hub {
-    async fn invite(&self, name: &str, scope: Value) -> std::result::Result<String, NodeError> {
+    async fn invite(&self, name: &str, scope: Value, relays: bool) -> std::result::Result<String, NodeError> {
         let scope = read_scope(&scope)?;
-        let token = enrolment::invite(&*self.store, name, scope, self.world.now(), self.world.random()).await?;
-        Ok(token)
+        let (now, secret) = (self.world.now(), self.world.random());
+        Ok(enrolment::invite(&*self.store, name, scope, relays, now, secret).await?)
     }
 
     async fn list(&self) -> std::result::Result<Vec<KnownNode>, NodeError> {
-        Ok(self.known().await?)
+        let mut known = self.known().await?;
+        known.extend(self.beyond(&known));
+        known.sort_by(|a, b| (a.revoked, &a.name, a.id).cmp(&(b.revoked, &b.name, b.id)));
+        Ok(known)
+    }
+
+    fn serves(&self) -> bool {
+        self.may_serve().is_ok()
     }
 
     async fn revoke(&self, id: NodeId) -> std::result::Result<(), NodeError> {
@@ -392,10 +507,10 @@ impl Nodes for Hub {
         if found { Ok(()) } else { Err(NodeError::NotFound("node")) }
     }
 
-    async fn rescope(&self, id: NodeId, scope: Value) -> std::result::Result<(), NodeError> {
-        let scope = read_scope(&scope)?;
-        let found = enrolment::rescope(&*self.store, id, scope).await?;
-        // it says hello when its stream ends, and hears what it may hold now
+    async fn change(&self, id: NodeId, change: NodeChange) -> std::result::Result<(), NodeError> {
+        let scope = change.scope.as_ref().map(read_scope).transpose()?;
+        let found = enrolment::change(&*self.store, id, scope, change.relays).await?;
+        // it says hello when its stream ends, and hears how it stands now
         self.switchboard.cut(id);
         if found { Ok(()) } else { Err(NodeError::NotFound("node")) }
     }

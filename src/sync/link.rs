@@ -11,7 +11,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::carry::Carrier;
 use super::clock::Offset;
+use super::hub::Hub;
+use super::relay::Relay;
 use super::transport::{LiveEvent, Switch, Transport};
+use crate::domain::protocol::Above;
 use crate::domain::session::{Event, Session, Status, Step};
 use crate::node::{self, Identity, LinkStatus, NodeRole, World};
 use crate::store::{LocalChange, Notice, Request, Store, StoreError};
@@ -29,6 +32,8 @@ pub struct LinkSettings {
     pub offset: Arc<Offset>,
     /// The one that the transport obeys: restoring it wakes the link.
     pub switch: Switch,
+    /// The hub's side of this edge, for edges of its own.
+    pub below: Option<(Arc<Hub>, Arc<Relay>)>,
 }
 
 /// Runs until it is dropped or stopped.
@@ -48,7 +53,7 @@ enum Control {
 impl Link {
     /// Starts it in the background; paused, if it was when the node stopped.
     pub async fn start(settings: LinkSettings) -> Result<Arc<Self>, StoreError> {
-        let LinkSettings { store, identity, transport, world, offset, switch } = settings;
+        let LinkSettings { store, identity, transport, world, offset, switch, below } = settings;
         let paused = store.local(KIND, PAUSED).await? == Some(Value::Bool(true));
         let (url, hub_name) = match &identity.role {
             NodeRole::Edge(upstream) => (upstream.url.clone(), upstream.name.clone()),
@@ -61,10 +66,14 @@ impl Link {
         if paused {
             session.handle(Event::Pause, 0, 0);
         }
-        let shown = Shown { url, hub_name, world: world.clone(), offset: offset.clone(), began: None };
+        let stirred = match &below {
+            Some((_, relay)) => relay.stirred(),
+            None => watch::Sender::new(()).subscribe(),
+        };
+        let shown = Shown { url, hub_name, world: world.clone(), offset: offset.clone(), began: None, above: None };
         let mut runner = Runner {
             notices: store.notices(),
-            carrier: Carrier { store, transport, identity, world, offset },
+            carrier: Carrier { store, transport, identity, world, offset, below },
             session,
             started,
             commands,
@@ -73,6 +82,7 @@ impl Link {
             live: None,
             generation: 0,
             cuts: switch.watch(),
+            stirred,
             shown,
             status: watch::Sender::new(blank()),
             healed: 0,
@@ -129,6 +139,8 @@ struct Runner {
     /// Which listener's words count; those of one that was given up do not.
     generation: u64,
     cuts: watch::Receiver<bool>,
+    /// Changes when the nodes below saved something, or stand otherwise than they did.
+    stirred: watch::Receiver<()>,
     shown: Shown,
     status: watch::Sender<LinkStatus>,
     /// How many differences were told in the log.
@@ -144,6 +156,7 @@ enum Live {
 enum Woken {
     Command(Option<Control>),
     Saved,
+    Below,
     Live(u64, Live),
     Switched,
     Time,
@@ -210,7 +223,11 @@ impl Runner {
                 Err(mpsc::error::TryRecvError::Disconnected) => return true,
             }
         }
-        let mut saved = false;
+        let mut saved = self.stirred.has_changed().unwrap_or(false);
+        if saved {
+            self.stirred.mark_unchanged();
+            self.handle(Event::Report);
+        }
         loop {
             match self.notices.try_recv() {
                 Ok(batch) => saved |= self.is_ours(&batch),
@@ -258,6 +275,7 @@ impl Runner {
             () = saved => Woken::Saved,
             Some((generation, live)) = self.hints.recv() => Woken::Live(generation, live),
             Ok(()) = self.cuts.changed() => Woken::Switched,
+            Ok(()) = self.stirred.changed() => Woken::Below,
             () = time => Woken::Time,
         }
     }
@@ -276,6 +294,10 @@ impl Runner {
             }
             Woken::Command(Some(Control::Now)) => self.handle(Event::Now),
             Woken::Saved => self.count_waiting().await,
+            Woken::Below => {
+                self.count_waiting().await;
+                self.handle(Event::Report);
+            }
             Woken::Live(generation, live) => self.hear(generation, live),
             Woken::Switched => self.switched(),
             Woken::Time => {}
@@ -332,6 +354,7 @@ impl Runner {
             Ok(event) => {
                 if let Some(Event::Welcomed { welcome, .. }) = &event {
                     self.hub_is_called(&welcome.name).await;
+                    self.shown.above = welcome.above.clone();
                 }
                 event.into_iter().chain(hurry.then_some(Event::Now)).for_each(|event| self.handle(event));
                 true
@@ -384,6 +407,14 @@ impl Runner {
 
     fn publish(&mut self) {
         let status = self.shown.of(self.session.status(), self.now());
+        if let Some((_, relay)) = &self.carrier.below {
+            relay.stands(Above {
+                name: status.hub_name.clone(),
+                in_step: status.in_step,
+                waiting: status.pending_out,
+                last_contact: status.last_contact,
+            });
+        }
         self.status.send_if_modified(|shown| {
             let changed = *shown != status;
             *shown = status;
@@ -400,6 +431,8 @@ struct Shown {
     offset: Arc<Offset>,
     /// The moment of the session's zero.
     began: Option<i64>,
+    /// How the hub stands to its own.
+    above: Option<Above>,
 }
 
 impl Shown {
@@ -422,6 +455,7 @@ impl Shown {
             pending_in: status.pending_in,
             in_step: status.state == node::LinkState::InStep,
             clock_ahead: self.offset.known().map(|offset| -offset),
+            above: self.above.clone(),
         }
     }
 }
@@ -439,5 +473,6 @@ fn blank() -> LinkStatus {
         pending_in: 0,
         in_step: false,
         clock_ahead: None,
+        above: None,
     }
 }

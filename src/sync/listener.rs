@@ -5,6 +5,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::enrolment::NodeRecord;
+use super::relay::Grant;
 use super::switchboard::{Call, Line};
 use crate::domain::ids::Epoch;
 use crate::domain::protocol::Hint;
@@ -17,6 +18,8 @@ pub struct Listener {
     epoch: Epoch,
     line: Arc<Line>,
     closing: watch::Receiver<bool>,
+    /// On an edge: what its own hub lets it hold.
+    granted: Option<watch::Receiver<Grant>>,
     /// All above this number is still to be told.
     told: u64,
     /// Whether notices were missed, so that the store has to be asked.
@@ -33,7 +36,13 @@ impl Listener {
         since: u64,
         closing: watch::Receiver<bool>,
     ) -> Self {
-        Self { store, node, epoch, line, closing, told: since, missed: true }
+        Self { store, node, epoch, line, closing, granted: None, told: since, missed: true }
+    }
+
+    /// Ends when what an edge itself may hold changes.
+    pub(super) fn while_granted(mut self, granted: Option<watch::Receiver<Grant>>) -> Self {
+        self.granted = granted;
+        self
     }
 
     /// The next hints, or none of them when `wait` is over. `None` when there will be no more: the hub stops, or the node
@@ -51,6 +60,7 @@ impl Listener {
         let heard = tokio::select! {
             biased;
             _ = self.closing.wait_for(|closing| *closing) => return None,
+            () = changed(&mut self.granted) => return None,
             heard = timeout(wait, self.line.hear()) => heard,
         };
         match heard {
@@ -87,4 +97,14 @@ impl Listener {
         self.told = hints.iter().fold(self.told, |told, hint| told.max(hint.head));
         Some(hints)
     }
+}
+
+async fn changed(granted: &mut Option<watch::Receiver<Grant>>) {
+    if let Some(granted) = granted
+        && granted.changed().await.is_ok()
+    {
+        return;
+    }
+    // it never will be
+    std::future::pending().await
 }

@@ -188,6 +188,7 @@ mod tests {
             in_step: true,
             partitions: vec![Reached { id: Partition::types(), cursor: Cursor::start(Epoch(4)) }],
             ratchet: None,
+            below: Vec::new(),
         };
         assert_eq!(decode::<Hello>(&encode(&hello), LIMIT), Ok(hello.clone()));
         let mut cbor = Vec::new();

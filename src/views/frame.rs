@@ -30,6 +30,8 @@ pub struct Frame {
     /// The path and query of this page, where the display form returns to.
     pub path: String,
     pub is_hub: bool,
+    /// Whether other nodes may join this one.
+    pub serves: bool,
     /// Present in the demo: a strip with the switch stands above each page.
     pub demo: Option<DemoLink>,
     pub banner: Option<Banner>,

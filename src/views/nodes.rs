@@ -49,6 +49,8 @@ pub struct Holds {
     pub id: String,
     pub everything: bool,
     pub parts: Vec<Part>,
+    /// `relays` is `yes`: other edges may join this one.
+    pub relays: bool,
     pub error: Option<String>,
 }
 impl HtmlSafe for Holds {}

@@ -58,6 +58,7 @@ pub fn alone(req: &HttpRequest, app: &App) -> Frame {
         look: look(req),
         path: req.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned(),
         is_hub: app.node.is_hub(),
+        serves: app.nodes.as_ref().is_some_and(|nodes| nodes.serves()),
         demo: app.demo.as_ref().map(|demo| DemoLink { is_up: demo.switch.is_up() }),
         ..Frame::alone(app.node.name())
     }
@@ -238,6 +239,7 @@ mod tests {
             pending_in,
             in_step: state == LinkState::InStep,
             clock_ahead: None,
+            above: None,
         }
     }
 

@@ -45,7 +45,7 @@ async fn dispute(hub: &Hub, save: u128) -> String {
     hub.hands.advance(1000);
     hub.merge(&record, &json!({ "title": "Both seals" })).await.expect(200);
     hub.hands.advance(2000);
-    let request = Request::Receive { saves: vec![elsewhere], now: begin + 3000 };
+    let request = Request::Receive { saves: vec![elsewhere], now: begin + 3000, relay: false };
     let outcome = hub.node().store().write(request).await.expect("received");
     assert_eq!(outcome, Outcome::Received(vec![Verdict::Accepted]));
     record

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use outpost::domain::ids::NodeId;
-use outpost::node::{KnownNode, Link, LinkState, LinkStatus, NodeError, Nodes};
+use outpost::node::{KnownNode, Link, LinkState, LinkStatus, NodeChange, NodeError, Nodes};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ struct OneNode(Mutex<KnownNode>);
 
 #[async_trait]
 impl Nodes for OneNode {
-    async fn invite(&self, name: &str, scope: Value) -> Result<String, NodeError> {
+    async fn invite(&self, name: &str, scope: Value, _: bool) -> Result<String, NodeError> {
         Ok(format!("invitation of {name} to {scope}"))
     }
 
@@ -32,12 +32,13 @@ impl Nodes for OneNode {
         Ok(())
     }
 
-    async fn rescope(&self, id: NodeId, scope: Value) -> Result<(), NodeError> {
+    async fn change(&self, id: NodeId, change: NodeChange) -> Result<(), NodeError> {
         let mut known = self.0.lock().expect("no panic");
         if known.id != id || known.revoked {
             return Err(NodeError::NotFound("node"));
         }
-        known.scope = scope;
+        known.scope = change.scope.unwrap_or(known.scope.clone());
+        known.relays = change.relays.unwrap_or(known.relays);
         Ok(())
     }
 }
@@ -47,6 +48,8 @@ fn one_node() -> Arc<dyn Nodes> {
         id: NodeId(0xed9e),
         name: "Platform 7".into(),
         scope: json!("all"),
+        relays: false,
+        via: None,
         enrolled_at: BEGIN,
         last_contact: None,
         revoked: false,
@@ -84,9 +87,16 @@ async fn a_hub_lists_invites_and_withdraws_nodes() {
         change(&json!({ "scope": { "inspection": true } })).await.expect(200)["scope"],
         json!({ "inspection": true })
     );
-    for bad in [json!({ "scope": "some" }), json!({ "scope": null }), json!({ "name": "x" }), json!([])] {
+    for bad in [
+        json!({ "scope": "some" }),
+        json!({ "scope": null }),
+        json!({ "name": "x" }),
+        json!({ "relays": 1 }),
+        json!([]),
+    ] {
         change(&bad).await.problem(422);
     }
+    assert_eq!(change(&json!({ "relays": true })).await.expect(200)["relays"], true);
     assert_eq!(change(&json!({})).await.expect(200)["scope"], json!({ "inspection": true }));
     hub.send(hub.request(Method::PATCH, "/nodes/000000000000ed9f").json(&json!({ "scope": "all" }))).await.problem(404);
     assert_eq!(hub.delete("/nodes/000000000000ed9e").await.expect(200)["revoked"], true);
@@ -157,6 +167,7 @@ async fn the_link_of_an_edge_is_shown_sent_paused_and_resumed() {
         pending_in: 0,
         in_step: false,
         clock_ahead: Some(-20),
+        above: None,
     };
     let link: Arc<dyn Link> = Arc::new(Asked(watch::Sender::new(status)));
     let edge = start_hub_with(|_| (Some(link), None)).await;
@@ -172,6 +183,7 @@ async fn the_link_of_an_edge_is_shown_sent_paused_and_resumed() {
             "last_contact": null,
             "reason": "connection refused",
             "next_try": "2026-11-03T09:00:05.000Z",
+                "above": null,
         })
     );
     for (verb, state) in [("now", "in-step"), ("pause", "paused"), ("resume", "behind")] {

@@ -223,10 +223,10 @@ fn a_withdrawn_edge_is_told_so() {
     run(&edge, &["join", &node.url, "--token", &invite(&data, &["--name", "gone"])]).good();
     let listed = run(&data, &["node", "list", "--json"]).json();
     let id = listed[0]["id"].as_str().expect("an id");
-    assert!(run(&data, &["node", "scope", id, r#"{"note": true}"#]).good().contains("note"));
-    assert!(run(&data, &["node", "scope", id, r#"{"note": 1}"#]).failed().contains("note"));
+    assert!(run(&data, &["node", "change", id, "--scope", r#"{"note": true}"#]).good().contains("note"));
+    assert!(run(&data, &["node", "change", id, "--scope", r#"{"note": 1}"#]).failed().contains("note"));
     run(&data, &["node", "revoke", id]).good();
-    assert!(run(&data, &["node", "scope", id, "all"]).failed().contains("revoked"));
+    assert!(run(&data, &["node", "change", id, "--scope", "all"]).failed().contains("revoked"));
     assert!(run(&data, &["node", "revoke", "0000000000000000"]).failed().contains("outpost node list"));
     let now = run(&edge, &["sync", "now"]);
     assert!(now.failed().contains("does not let this node in"), "{}", now.err);

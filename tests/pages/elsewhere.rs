@@ -27,6 +27,7 @@ pub async fn write_unknowing(site: &Site, held: &Held, field: &str, value: Value
             changes: vec![change],
         }],
     };
-    let received = site.node.store().write(Request::Receive { saves: vec![save], now: site.node.now() }).await;
+    let received =
+        site.node.store().write(Request::Receive { saves: vec![save], now: site.node.now(), relay: false }).await;
     assert_eq!(received.expect("no error"), Outcome::Received(vec![Verdict::Accepted]));
 }

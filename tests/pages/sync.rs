@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use outpost::domain::ids::NodeId;
 use outpost::domain::people::{Actor, Role};
-use outpost::node::{KnownNode, Link, LinkState, LinkStatus, NodeError, Nodes};
+use outpost::node::{KnownNode, Link, LinkState, LinkStatus, NodeChange, NodeError, Nodes};
 use outpost::web::{Demo, DemoPerson, Switch};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -34,6 +34,7 @@ impl Held {
             pending_in: 3,
             in_step: state == LinkState::InStep,
             clock_ahead: None,
+            above: None,
         })))
     }
 
@@ -69,7 +70,7 @@ struct Below(Mutex<Vec<KnownNode>>);
 
 #[async_trait]
 impl Nodes for Below {
-    async fn invite(&self, name: &str, scope: Value) -> Result<String, NodeError> {
+    async fn invite(&self, name: &str, scope: Value, _: bool) -> Result<String, NodeError> {
         Ok(format!("token-of-{name}-{scope}").replace(['"', ' '], ""))
     }
 
@@ -83,9 +84,12 @@ impl Nodes for Below {
         Ok(())
     }
 
-    async fn rescope(&self, id: NodeId, scope: Value) -> Result<(), NodeError> {
+    async fn change(&self, id: NodeId, change: NodeChange) -> Result<(), NodeError> {
         let mut known = self.0.lock().expect("no panic");
-        known.iter_mut().filter(|node| node.id == id).for_each(|node| node.scope = scope.clone());
+        known
+            .iter_mut()
+            .filter(|node| node.id == id)
+            .for_each(|node| node.scope = change.scope.clone().expect("a scope"));
         Ok(())
     }
 }
@@ -95,6 +99,8 @@ fn below() -> Arc<Below> {
         id: NodeId(id),
         name: name.into(),
         scope: json!({"work-order": ["platform-7"]}),
+        relays: false,
+        via: None,
         enrolled_at: BEGIN,
         last_contact: Some(BEGIN),
         revoked: false,

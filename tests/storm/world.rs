@@ -315,7 +315,7 @@ impl Storm {
                 1 => serde_json::json!({"job": ["a", "b"]}),
                 _ => serde_json::json!("all"),
             };
-            let token = now(hub.invite("edge", scope.clone())).expect("an invitation is made");
+            let token = now(hub.invite("edge", scope.clone(), false)).expect("an invitation is made");
             let enrolled =
                 now(hub.enrol(&Enrol { token, name: String::new(), secret: "PDaJ5Gd2Tmyl7nVqD0J4jw".into() }))
                     .expect("the edge is let in");
@@ -342,7 +342,7 @@ impl Storm {
             });
             edges.push(Edge {
                 desk: desk(&store, &identity, &device, Some(offset.clone()), true),
-                carrier: Carrier { store, transport: network.clone(), identity, world: device, offset },
+                carrier: Carrier { store, transport: network.clone(), identity, world: device, offset, below: None },
                 network,
                 session: Session::new(0),
                 scope: Scope::from_json(&scope).expect("a good scope"),

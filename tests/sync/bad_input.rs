@@ -200,7 +200,7 @@ async fn a_token_works_once() {
     is_problem(post(&url, "", "application/json", body).await, 403, "token", "already used by platform 7").await;
     let body = serde_json::to_vec(&json!({"token": "opj_guess", "secret": SECRET})).expect("plain data");
     is_problem(post(&url, "", "application/json", body).await, 403, "token", "not one of this hub").await;
-    let expired = outpost::sync::invite(&*hub.store, "x", outpost::domain::scope::Scope::All, 1, 77).await;
+    let expired = outpost::sync::invite(&*hub.store, "x", outpost::domain::scope::Scope::All, false, 1, 77).await;
     let body =
         serde_json::to_vec(&json!({"token": expired.expect("the store works"), "secret": SECRET})).expect("plain data");
     is_problem(post(&url, "", "application/json", body).await, 403, "token", "expired").await;
@@ -247,6 +247,7 @@ async fn nobody_speaks_for_another_node() {
         in_step: true,
         partitions: Vec::new(),
         ratchet: None,
+        below: Vec::new(),
     };
     let refused = transport.hello(&hello).await;
     assert!(matches!(&refused, Err(Failure::Rejected(why)) if why.contains("another node")), "{refused:?}");

@@ -16,8 +16,8 @@ use outpost::domain::save::Save;
 use outpost::domain::session::LinkState;
 use outpost::domain::stamp::Author;
 use outpost::node::{Identity, KnownNode, Link as _, NodeRole, Nodes, World};
-use outpost::store::{Expect, Judge, LocalRecord, LocalSave, Model, Options, Outcome, Request, Sqlite, Store};
-use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Switch};
+use outpost::store::{Expect, Judge, LocalRecord, LocalSave, Model, Options, Outcome, Query, Request, Sqlite, Store};
+use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Relay, Switch};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -80,7 +80,7 @@ pub enum Kind {
     Sqlite,
 }
 
-async fn store(kind: Kind) -> (Arc<dyn Store>, Option<tempfile::TempDir>) {
+pub async fn store(kind: Kind) -> (Arc<dyn Store>, Option<tempfile::TempDir>) {
     match kind {
         Kind::Model => (Arc::new(Model::new(Arc::new(Fixed))), None),
         Kind::Sqlite => {
@@ -211,13 +211,26 @@ impl HubNode {
     }
 
     pub async fn invite(&self, scope: Value) -> String {
-        self.hub.invite("platform 7", scope).await.expect("an invitation is made")
+        self.hub.invite("platform 7", scope, false).await.expect("an invitation is made")
     }
 
     /// Writes another name down, as setting up a hub does.
     pub async fn rename(&self, name: &str) {
         let identity = Identity { name: name.into(), ..self.identity.clone() };
         assert!(identity.settle(&*self.store).await.expect("the store works"), "it had a name in its store already");
+    }
+
+    /// How many values lost here.
+    pub async fn lost(&self) -> usize {
+        let query = Query {
+            type_name: TypeName::built_in(TypeName::LOST),
+            filters: Vec::new(),
+            sort: Vec::new(),
+            binned: false,
+            limit: 1_000,
+            cursor: None,
+        };
+        self.store.records(&query).await.expect("the store works").items.len()
     }
 
     pub async fn pause_server(&mut self) {
@@ -264,32 +277,52 @@ pub struct EdgeNode {
     pub identity: Identity,
     world: Arc<Real>,
     offset: Arc<Offset>,
+    /// Its side of sync with nodes below it.
+    pub hub: Arc<Hub>,
+    relay: Arc<Relay>,
+    server: Option<(ServerHandle, u16)>,
     _dir: Option<tempfile::TempDir>,
 }
 
 impl EdgeNode {
     pub async fn join(hub: &HubNode, kind: Kind, scope: Value) -> Self {
-        let token = hub.invite(scope).await;
+        let edge = Self::join_at(&hub.url, &hub.invite(scope).await, kind).await;
+        assert_eq!(edge.identity.name, "platform 7");
+        edge
+    }
+
+    /// Joins whoever answers there.
+    pub async fn join_at(url: &str, token: &str, kind: Kind) -> Self {
+        static SEED: AtomicU64 = AtomicU64::new(2);
         let (store, dir) = store(kind).await;
-        let world = Real::new(2);
-        let identity =
-            outpost::sync::enrol(&*store, &*world, &format!("{}/", hub.url), &token, "named by its hub").await;
+        let world = Real::new(SEED.fetch_add(1, Ordering::Relaxed));
+        let identity = outpost::sync::enrol(&*store, &*world, &format!("{url}/"), token, "named by its hub").await;
         let identity = identity.expect("the hub lets it in");
-        assert_eq!(identity.name, "platform 7");
         let offset = Offset::load(&*store).await.expect("the store works");
-        let switch = Switch::default();
-        let link = start(&store, &identity, &world, &offset, &switch).await;
-        let author = Author { node: identity.node, incarnation: identity.incarnation, ..Author::default() };
         let corrected = Arc::new(Corrected::new(world.clone(), offset.clone()));
+        let relay = Relay::load(&*store, offset.clone(), "Tern Bay hub").await.expect("the store works");
+        let hub = Hub::relaying(store.clone(), identity.clone(), corrected.clone(), relay.clone()).await;
+        let hub = hub.expect("the store works");
+        let switch = Switch::default();
+        let below = Some((hub.clone(), relay.clone()));
+        let link = start(&store, &identity, &world, &offset, &switch, below).await;
+        let author = Author { node: identity.node, incarnation: identity.incarnation, ..Author::default() };
         let person = Person { store: store.clone(), author, world: corrected, is_edge: true };
-        Self { link, store, person, switch, identity, world, offset, _dir: dir }
+        Self { link, store, person, switch, identity, world, offset, hub, relay, server: None, _dir: dir }
+    }
+
+    /// Answers nodes below it from now on; where.
+    pub fn serve(&mut self) -> String {
+        let (_, port) = self.server.get_or_insert_with(|| serve(&self.hub, 0));
+        format!("http://127.0.0.1:{port}")
     }
 
     pub async fn restart(&mut self) {
         self.link.stop().await;
         let identity = Identity::load(&*self.store).await.expect("the store works");
         self.identity = identity.expect("it has joined");
-        self.link = start(&self.store, &self.identity, &self.world, &self.offset, &self.switch).await;
+        let below = Some((self.hub.clone(), self.relay.clone()));
+        self.link = start(&self.store, &self.identity, &self.world, &self.offset, &self.switch, below).await;
     }
 
     pub async fn until(&self, state: LinkState) {
@@ -322,6 +355,10 @@ impl EdgeNode {
 
     pub async fn stop(&self) {
         self.link.stop().await;
+        self.hub.close();
+        if let Some((server, _)) = &self.server {
+            server.stop(true).await;
+        }
         self.store.close().await;
     }
 }
@@ -332,6 +369,7 @@ async fn start(
     world: &Arc<Real>,
     offset: &Arc<Offset>,
     switch: &Switch,
+    below: Option<(Arc<Hub>, Arc<Relay>)>,
 ) -> Arc<Link> {
     let NodeRole::Edge(upstream) = &identity.role else { panic!("it is an edge") };
     let transport = HttpTransport::new(&upstream.url, &upstream.credential, switch.clone()).expect("an address");
@@ -342,6 +380,7 @@ async fn start(
         world: world.clone(),
         offset: offset.clone(),
         switch: switch.clone(),
+        below,
     };
     Link::start(settings).await.expect("the store works")
 }

@@ -105,6 +105,8 @@ pub enum Event {
     LiveUp,
     /// Hints do not arrive any more.
     LiveDown,
+    /// Something of the nodes below is to be told to the hub.
+    Report,
     Pause,
     Resume,
     /// Somebody wants it to be tried at once.
@@ -311,6 +313,7 @@ impl Session {
                 self.live_retry.fail(now, random, None);
                 self.hello_at = self.hello_at.min(now + HELLO_BLIND);
             }
+            Event::Report => self.report(now),
             Event::Pause => self.paused = true,
             Event::Resume => {
                 self.paused = false;

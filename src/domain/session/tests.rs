@@ -24,6 +24,8 @@ fn welcome(epoch: Epoch, partitions: Vec<Head>) -> Welcome {
         partitions,
         limits: Limits::default(),
         ratchet: None,
+        relays: false,
+        above: None,
     }
 }
 

@@ -26,6 +26,9 @@ contract!(
     a_wrong_clock_stays_with_what_it_touched,
     a_page_ends_where_the_next_begins,
     partitions_of_a_scope_are_those_it_contains,
+    what_a_node_below_saved_is_sent_on_as_it_came,
+    a_save_that_comes_again_with_other_stamps_follows_the_first,
+    those_below_hear_of_a_record_that_an_edge_drops,
 );
 
 async fn pair(kind_of: Kind) -> (Site, Site, Site) {
@@ -62,13 +65,13 @@ async fn receiving_again_changes_nothing(kind_of: Kind) {
     let seen = one.change(&made, vec![write(&made, "/title", json!("b"))]).await;
     one.change(&seen, vec![write(&seen, "/title", json!("c"))]).await;
     let saves = one.unsent(1 << 20).await;
-    let receive = || Request::Receive { saves: saves.clone(), now: 1 };
+    let receive = || Request::Receive { saves: saves.clone(), now: 1, relay: false };
     hub.write(receive()).await;
     let (held, lines) = (hub.held("note", 1).await, hub.store.history(&kind("note"), id(1)).await.expect("works"));
     assert_eq!(lines.len(), 2);
     assert_eq!(hub.write(receive()).await, Outcome::Received(vec![Verdict::Accepted; 3]));
     assert_eq!(
-        hub.write(Request::Receive { saves: saves[1..2].to_vec(), now: 1 }).await,
+        hub.write(Request::Receive { saves: saves[1..2].to_vec(), now: 1, relay: false }).await,
         Outcome::Received(vec![Verdict::Accepted])
     );
     assert_eq!(hub.held("note", 1).await, held);
@@ -115,10 +118,11 @@ async fn a_save_of_a_record_that_is_not_here_waits_until_it_comes(kind_of: Kind)
     let seen = one.change(&made, vec![write(&made, "/title", json!("b"))]).await;
     one.change(&seen, vec![write(&seen, "/title", json!("c")), write(&seen, "/n", json!(2))]).await;
     let saves = one.unsent(1 << 20).await;
-    let late = Request::Receive { saves: vec![saves[2].clone(), saves[1].clone(), saves[2].clone()], now: 1 };
+    let late =
+        Request::Receive { saves: vec![saves[2].clone(), saves[1].clone(), saves[2].clone()], now: 1, relay: false };
     assert_eq!(hub.write(late).await, Outcome::Received(vec![Verdict::Accepted; 3]));
     assert_eq!(hub.held("note", 1).await, None, "what waits is not here");
-    hub.write(Request::Receive { saves: vec![saves[0].clone()], now: 1 }).await;
+    hub.write(Request::Receive { saves: vec![saves[0].clone()], now: 1, relay: false }).await;
     assert_eq!(hub.value("note", 1).await, json!({"title": "c", "n": 2}));
     assert!(hub.lost().await.is_empty());
     one.write(Request::Acknowledge(saves.iter().map(|save| save.id).collect())).await;
@@ -155,7 +159,9 @@ async fn a_save_that_cannot_be_kept_is_refused_and_holds_nobody_up(kind_of: Kind
     ];
     let count = bad.len();
     let saves = bad.into_iter().chain([good]).collect();
-    let Outcome::Received(verdicts) = hub.write(Request::Receive { saves, now: 1 }).await else { panic!("verdicts") };
+    let Outcome::Received(verdicts) = hub.write(Request::Receive { saves, now: 1, relay: false }).await else {
+        panic!("verdicts")
+    };
     for (at, verdict) in verdicts.iter().enumerate() {
         assert_eq!(*verdict == Verdict::Accepted, at == count, "{at}: {verdict:?}");
     }
@@ -331,7 +337,7 @@ async fn a_lost_value_is_judged_once_however_often_it_arrives(kind_of: Kind) {
     two.push(&hub).await;
     // the earlier one arrives when the later one stands, and again, and again
     for _ in 0..3 {
-        hub.write(Request::Receive { saves: saves.clone(), now: 1 }).await;
+        hub.write(Request::Receive { saves: saves.clone(), now: 1, relay: false }).await;
     }
     let lost = hub.lost().await;
     assert_eq!(lost.len(), 1);
@@ -404,7 +410,7 @@ async fn what_arrives_late_and_was_seen_is_not_lost(kind_of: Kind) {
     one.change(&second, vec![write(&second, "/a", json!(3)), write(&second, "/b", json!(3))]).await;
     let saves = one.unsent(1 << 20).await;
     for save in saves.iter().rev() {
-        hub.write(Request::Receive { saves: vec![save.clone()], now: 1 }).await;
+        hub.write(Request::Receive { saves: vec![save.clone()], now: 1, relay: false }).await;
     }
     assert_eq!(hub.value("note", 1).await, json!({"a": 3, "b": 3}));
     assert!(hub.lost().await.is_empty(), "{:?}", hub.lost().await);
@@ -561,5 +567,83 @@ async fn partitions_of_a_scope_are_those_it_contains(kind_of: Kind) {
         let mut expected = one.store.partitions().await.expect("works");
         expected.retain(|state| scope.contains(&state.partition));
         assert_eq!(one.store.partitions_in(&scope).await.expect("works"), expected, "{scope:?}");
+    }
+}
+
+fn relayed(saves: Vec<Save>, now: i64) -> Request {
+    Request::Receive { saves, now, relay: true }
+}
+
+async fn what_a_node_below_saved_is_sent_on_as_it_came(kind_of: Kind) {
+    let (hub, between, below) = pair(kind_of).await;
+    let made = hub.create("note", 1, json!({"title": "a", "n": 1})).await;
+    between.pull(&hub, &notes()).await;
+    below.pull(&between, &notes()).await;
+    let seen = below.held("note", 1).await.expect("it was pulled");
+    below.change(&seen, vec![write(&seen, "/title", json!("below"))]).await;
+    below.create("note", 2, json!({"title": "new"})).await;
+    // somebody at the hub wrote the same meanwhile, and later
+    for _ in 0..20 {
+        hub.now();
+    }
+    hub.change(&made, vec![write(&made, "/title", json!("hub"))]).await;
+    let saves: Vec<Save> = below.unsent(1 << 20).await;
+    for _ in 0..2 {
+        between.write(relayed(saves.clone(), between.now())).await;
+        assert_eq!(between.unsent(1 << 20).await, saves, "as they came, and once");
+    }
+    between.pull(&hub, &notes()).await;
+    assert_eq!(between.value("note", 1).await["title"], json!("hub"));
+    let lost = Partition("_lost".into());
+    assert_eq!(between.store.changes(&lost, 0, 0, 1 << 20).await.expect("works").rows.len(), 0, "that is for the hub");
+    between.push(&hub).await;
+    between.pull(&hub, &notes()).await;
+    below.pull(&between, &notes()).await;
+    assert_eq!(hub.digest(&notes()).await, between.digest(&notes()).await);
+    assert_eq!(between.store.waiting().await.expect("works"), 0);
+    let entries = |held: Option<Held>| held.is_some_and(|held| held.flags.has(Flags::LOST));
+    assert!(entries(hub.held("note", 1).await) && entries(between.held("note", 1).await));
+    hub.check().await;
+    between.check().await;
+}
+
+async fn a_save_that_comes_again_with_other_stamps_follows_the_first(kind_of: Kind) {
+    let (hub, between, below) = pair(kind_of).await;
+    below.create("note", 1, json!({"title": "a"})).await;
+    let first = below.unsent(1 << 20).await;
+    let mut again = first.clone();
+    again[0].records[0].time = first[0].records[0].time.next();
+    between.write(relayed(first.clone(), between.now())).await;
+    between.write(relayed(again.clone(), between.now())).await;
+    between.write(relayed(again.clone(), between.now())).await;
+    assert_eq!(between.unsent(1 << 20).await, first);
+    between.write(Request::Acknowledge(vec![first[0].id])).await;
+    assert_eq!(between.unsent(1 << 20).await, again);
+    for saves in [first, again.clone()] {
+        hub.write(Request::Receive { saves, now: hub.now(), relay: false }).await;
+    }
+    between.write(Request::Acknowledge(vec![again[0].id])).await;
+    assert_eq!(between.store.waiting().await.expect("works"), 0);
+    assert_eq!(hub.digest(&notes()).await, between.digest(&notes()).await);
+}
+
+async fn those_below_hear_of_a_record_that_an_edge_drops(kind_of: Kind) {
+    let (hub, between, below) = pair(kind_of).await;
+    let made = hub.create("job", 1, json!({"site": "a", "title": 1})).await;
+    let jobs = |site: &str| Partition::of_value(&kind("job"), Some(&json!(site)));
+    between.pull(&hub, &jobs("a")).await;
+    below.pull(&between, &jobs("a")).await;
+    assert!(below.held("job", 1).await.is_some());
+    let made = hub.change(&made, vec![write(&made, "/site", json!("b"))]).await;
+    between.pull(&hub, &jobs("a")).await;
+    below.pull(&between, &jobs("a")).await;
+    assert!(between.held("job", 1).await.is_none() && below.held("job", 1).await.is_none());
+    // and it comes back by the same way
+    hub.change(&made, vec![write(&made, "/site", json!("a"))]).await;
+    between.pull(&hub, &jobs("a")).await;
+    below.pull(&between, &jobs("a")).await;
+    assert_eq!(below.value("job", 1).await["title"], json!(1));
+    for site in [&between, &below] {
+        assert_eq!(site.digest(&jobs("a")).await, hub.digest(&jobs("a")).await);
     }
 }

@@ -106,7 +106,7 @@ async fn nodes_that_heard_of_everything_hold_the_same(kind_of: Kind) {
                 7 => {
                     // the answer is lost: the hub hears the same again later
                     let saves = edge.unsent(600).await;
-                    hub.write(Request::Receive { saves, now: hub.now() }).await;
+                    hub.write(Request::Receive { saves, now: hub.now(), relay: false }).await;
                 }
                 _ => {
                     let partition = jobs_at(["a", "b"][dice.roll(2) as usize]);
@@ -187,7 +187,7 @@ async fn hostile(kind_of: Kind, mut dice: Dice) {
                 changes: vec![Change { path, act, replaces }],
             }],
         };
-        hub.write(Request::Receive { saves: vec![save], now: 1 }).await;
+        hub.write(Request::Receive { saves: vec![save], now: 1, relay: false }).await;
         assert!(hub.held("note", 1).await.is_some(), "round {round}");
         hub.check().await;
         if dice.roll(4) == 0 {

@@ -22,11 +22,11 @@ impl Draft<'_> {
     pub(super) fn apply(&mut self, part: &Part, now: i64, provisional: bool) -> Result<(), Halt> {
         let is_new = self.held(part.key)?.is_none();
         self.apply_one(part, now, provisional)?;
-        if is_new { self.come(part.key, now) } else { Ok(()) }
+        if is_new { self.come(part.key, now, provisional) } else { Ok(()) }
     }
 
     /// Applies what waited for a record that came.
-    pub(super) fn come(&mut self, key: &Key, now: i64) -> Result<(), Halt> {
+    pub(super) fn come(&mut self, key: &Key, now: i64, provisional: bool) -> Result<(), Halt> {
         let mut waiting = self.waiting(key)?;
         if waiting.is_empty() {
             return Ok(());
@@ -36,7 +36,7 @@ impl Draft<'_> {
             for record in &save.records {
                 let stamp = save.stamp(record);
                 let part = Part { key, changes: &record.changes, stamp, revision: record.revision };
-                self.apply_one(&part, now, false)?;
+                self.apply_one(&part, now, provisional)?;
             }
         }
         self.facts.waiting.insert(key.clone(), Vec::new());

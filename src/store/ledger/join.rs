@@ -98,7 +98,7 @@ impl Draft<'_> {
         let by = changed.iter().map(|path| decided(&state, path)).max().unwrap_or(latest);
         let seq = self.seq + 1;
         self.keep(&key, before.as_ref(), (state, document), by, false)?;
-        let Some(known) = known else { return self.come(&key, now) };
+        let Some(known) = known else { return self.come(&key, now, true) };
         if let Some(after) = self.held(&key)? {
             let lines = lines(known, after, &changed, seq, now);
             self.news.lines.extend(lines.into_iter().map(|line| (key.clone(), line)));
@@ -144,6 +144,10 @@ impl Draft<'_> {
         if held.partition == *partition
             && self.scope_stamp(&key.0, &held.state, &held.document.value, &held.partition) < moved.stamp
         {
+            // those who read from this node hear it, too
+            self.seq += 1;
+            let seq = self.seq;
+            self.announce(&key, [partition.clone()], &super::here(), seq, moved.stamp)?;
             self.let_go(&key)?;
         }
         Ok(())

@@ -58,7 +58,7 @@ impl Draft<'_> {
 
     /// Tells the readers of partitions that the record is not there: of those that it leaves now, and of all that it left
     /// before, since one of them may hold a value of its scope field that is later than what took it away then.
-    fn announce(
+    pub(super) fn announce(
         &mut self,
         key: &Key,
         leaves: impl IntoIterator<Item = Partition>,
@@ -248,7 +248,9 @@ impl Draft<'_> {
                 }
             }
             self.facts.sent.insert(*save, None);
+            self.facts.queued.insert(*save, None);
             self.news.acknowledged.push(*save);
+            self.send_again(*save)?;
         }
         self.drop_provisional()?;
         Ok(Outcome::Done)

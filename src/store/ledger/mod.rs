@@ -45,6 +45,8 @@ pub(super) enum Need {
     Unsent(Key),
     /// The records of a save that the hub has not acknowledged.
     Sent(SaveId),
+    /// The save itself, if the hub has not acknowledged it.
+    Queued(SaveId),
     Local(String, String),
     /// The partitions that a record left and did not come back to.
     Left(Key),
@@ -69,6 +71,7 @@ pub(super) struct Facts {
     pub entries: HashMap<Key, BTreeMap<RecordId, bool>>,
     pub unsent: HashMap<Key, BTreeSet<SaveId>>,
     pub sent: HashMap<SaveId, Option<Vec<Key>>>,
+    pub queued: HashMap<SaveId, Option<Save>>,
     pub locals: HashMap<(String, String), Option<Value>>,
     pub left: HashMap<Key, BTreeSet<Partition>>,
     pub provisional: Option<BTreeSet<RecordId>>,
@@ -168,12 +171,17 @@ impl<'a> Ledger<'a> {
                 self.prepare(save.records.iter().map(|record| (record.type_name.clone(), record.id)).collect())?;
                 self.attempt(|draft| draft.save(save))
             }
-            Request::Receive { saves, now } => {
+            Request::Receive { saves, now, relay } => {
                 if progress.step == 0 {
-                    self.prepare(saves.iter().flat_map(keys_of).collect())?;
+                    let keys: Vec<Key> = saves.iter().flat_map(keys_of).collect();
+                    if *relay {
+                        let queued = saves.iter().map(|save| Need::Queued(save.id));
+                        self.require(keys.iter().cloned().map(Need::Unsent).chain(queued).collect())?;
+                    }
+                    self.prepare(keys)?;
                 }
                 while let Some(save) = saves.get(progress.step) {
-                    let verdict = self.attempt(|draft| draft.receive(save, *now))?;
+                    let verdict = self.attempt(|draft| draft.receive(save, *now, *relay))?;
                     progress.verdicts.push(verdict);
                     progress.step += 1;
                 }
@@ -200,7 +208,8 @@ impl<'a> Ledger<'a> {
                 self.require(saves.iter().copied().map(Need::Sent).collect())?;
                 let sent = saves.iter().filter_map(|save| self.facts.sent.get(save)?.as_ref());
                 let needs = sent.flatten().flat_map(|key| [Need::Record(key.clone()), Need::Unsent(key.clone())]);
-                self.require(needs.collect())?;
+                let again = saves.iter().map(|save| again(*save)).map(|(kind, key)| Need::Local(kind, key));
+                self.require(needs.chain(again.filter(|_| !self.quiet.unsent)).collect())?;
                 self.prepare_provisional()?;
                 self.attempt(|draft| draft.acknowledge(saves))
             }
@@ -305,6 +314,7 @@ impl<'a> Ledger<'a> {
             Need::Entries(key) => self.quiet.entries || facts.entries.contains_key(key),
             Need::Unsent(key) => self.quiet.unsent || facts.unsent.contains_key(key),
             Need::Sent(save) => self.quiet.unsent || facts.sent.contains_key(save),
+            Need::Queued(save) => self.quiet.unsent || facts.queued.contains_key(save),
             Need::Local(kind, key) => facts.locals.contains_key(&(kind.clone(), key.clone())),
             Need::Left(key) => self.quiet.moved || facts.left.contains_key(key),
             Need::Provisional => self.quiet.entries || facts.provisional.is_some(),
@@ -360,6 +370,7 @@ impl Facts {
         self.entries.extend(newer.entries);
         self.unsent.extend(newer.unsent);
         self.sent.extend(newer.sent);
+        self.queued.extend(newer.queued);
         self.locals.extend(newer.locals);
         self.left.extend(newer.left);
         if newer.provisional.is_some() {
@@ -398,6 +409,12 @@ impl News {
         self.locals.extend(newer.locals);
         self.notices.extend(newer.notices);
     }
+}
+
+/// Where a save is kept that came again with other stamps while the first waits in the outbox. It follows when the hub has
+/// that one.
+fn again(save: SaveId) -> (String, String) {
+    ("again".into(), save.to_string())
 }
 
 fn keys_of(save: &Save) -> impl Iterator<Item = Key> + '_ {
@@ -457,6 +474,14 @@ impl Draft<'_> {
             Some(keys) => Ok(keys.clone()),
             None if self.quiet.unsent => Ok(None),
             None => missing(Need::Sent(save)),
+        }
+    }
+
+    fn queued(&self, save: SaveId) -> Result<Option<&Save>, Halt> {
+        match self.facts.queued.get(&save).or_else(|| self.base.queued.get(&save)) {
+            Some(queued) => Ok(queued.as_ref()),
+            None if self.quiet.unsent => Ok(None),
+            None => missing(Need::Queued(save)),
         }
     }
 

@@ -6,6 +6,7 @@ use super::apply::Part;
 use super::retime::{Unchecked, Under};
 use super::{Draft, Halt, Key, Outgoing};
 use crate::domain::clock::Hlc;
+use crate::domain::ids::SaveId;
 use crate::domain::json;
 use crate::domain::path::Segment;
 use crate::domain::record::{Act, Change, Content, Cover, State};
@@ -122,11 +123,39 @@ impl Draft<'_> {
         }
         let keys = save.records.iter().map(|record| (record.type_name.clone(), record.id)).collect();
         self.facts.sent.insert(save.id, Some(keys));
+        self.facts.queued.insert(save.id, Some(save.clone()));
         self.news.outbox.push(Outgoing { save, body, unchecked });
         Ok(())
     }
 
-    pub(super) fn receive(&mut self, save: &Save, now: i64) -> Result<Verdict, Halt> {
+    /// Sends on what another node made. Of a save that waits already only another version of it follows: a twin of its node
+    /// may have corrected the stamps otherwise, and the hub has to join both.
+    fn send_on(&mut self, save: &Save) -> Result<(), Halt> {
+        match self.queued(save.id)? {
+            None => self.send(save.clone(), None),
+            Some(queued) if queued == save => Ok(()),
+            Some(_) => {
+                let value =
+                    serde_json::to_value(save).map_err(|err| Halt::Fault(StoreError::Limit(err.to_string())))?;
+                self.put_local(super::again(save.id), Some(value));
+                Ok(())
+            }
+        }
+    }
+
+    /// The hub has a save: another version of it that came meanwhile is next.
+    pub(super) fn send_again(&mut self, id: SaveId) -> Result<(), Halt> {
+        let at = super::again(id);
+        if self.quiet.unsent {
+            return Ok(());
+        }
+        let Some(kept) = self.local_now(&at)?.cloned() else { return Ok(()) };
+        let save = serde_json::from_value(kept).map_err(|err| Halt::Fault(StoreError::Damaged(err.to_string())))?;
+        self.put_local(at, None);
+        self.send(save, None)
+    }
+
+    pub(super) fn receive(&mut self, save: &Save, now: i64, relay: bool) -> Result<Verdict, Halt> {
         if let Err(why) = check(save) {
             return Ok(Verdict::Refused(why));
         }
@@ -145,7 +174,10 @@ impl Draft<'_> {
             }
             let stamp = save.stamp(record);
             let part = Part { key: &key, changes: &record.changes, stamp, revision: record.revision };
-            self.apply(&part, now, false)?;
+            self.apply(&part, now, relay)?;
+        }
+        if relay {
+            self.send_on(save)?;
         }
         Ok(Verdict::Accepted)
     }

@@ -28,6 +28,11 @@ fn json_of(keys: &BTreeSet<(i64, Uuid)>) -> String {
     Value::Array(pairs).to_string()
 }
 
+fn json_of_saves(saves: &[SaveId]) -> String {
+    let saves: Vec<String> = saves.iter().map(|save| hex(&Uuid::from_u128(save.0))).collect();
+    json!(saves).to_string()
+}
+
 fn hex(id: &Uuid) -> String {
     data_encoding::HEXUPPER.encode(id.as_bytes())
 }
@@ -45,6 +50,7 @@ pub(super) async fn supply(
     let mut entries = BTreeSet::new();
     let mut unsent = BTreeSet::new();
     let mut sent = Vec::new();
+    let mut queued = Vec::new();
     let mut locals = Vec::new();
     let mut left = BTreeSet::new();
     let mut provisional = false;
@@ -78,6 +84,10 @@ pub(super) async fn supply(
                     sent.push(save);
                     facts.sent.entry(save).or_insert(None);
                 }
+                Need::Queued(save) => {
+                    queued.push(save);
+                    facts.queued.entry(save).or_insert(None);
+                }
                 Need::Local(kind, key) => locals.push((kind, key)),
                 Need::Left(key) => {
                     left.extend(find(&key));
@@ -104,6 +114,9 @@ pub(super) async fn supply(
     }
     if !sent.is_empty() {
         load_sent(conn, shared, &sent, facts).await?;
+    }
+    if !queued.is_empty() {
+        load_queued(conn, &queued, facts).await?;
     }
     if !locals.is_empty() {
         load_locals(conn, locals, facts).await?;
@@ -238,7 +251,6 @@ async fn load_sent(
     saves: &[SaveId],
     facts: &mut Facts,
 ) -> Result<(), StoreError> {
-    let saves: Vec<String> = saves.iter().map(|save| hex(&Uuid::from_u128(save.0))).collect();
     let found = sqlx::query(
         "select r.type, r.id, o.save
          from json_each(?1) as k
@@ -246,7 +258,7 @@ async fn load_sent(
          left join unsent as u on u.position = o.position
          left join record as r on r.number = u.record",
     );
-    let found = found.bind(json!(saves).to_string()).fetch_all(conn).await.map_err(failed)?;
+    let found = found.bind(json_of_saves(saves)).fetch_all(conn).await.map_err(failed)?;
     let names = shared.names.read().unwrap_or_else(PoisonError::into_inner);
     let mut keys: BTreeMap<SaveId, Vec<Key>> = BTreeMap::new();
     for row in found {
@@ -256,6 +268,19 @@ async fn load_sent(
         }
     }
     facts.sent.extend(keys.into_iter().map(|(save, keys)| (save, Some(keys))));
+    Ok(())
+}
+
+async fn load_queued(conn: &mut SqliteConnection, saves: &[SaveId], facts: &mut Facts) -> Result<(), StoreError> {
+    let found = sqlx::query(
+        "select o.body
+         from json_each(?1) as k
+         cross join outbox as o on o.save = unhex(k.value)",
+    );
+    for row in found.bind(json_of_saves(saves)).fetch_all(conn).await.map_err(failed)? {
+        let save = save_of(&row, 0)?;
+        facts.queued.insert(save.id, Some(save));
+    }
     Ok(())
 }
 

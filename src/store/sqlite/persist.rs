@@ -283,8 +283,9 @@ fn encode(
         let id = save.id.0.to_be_bytes().to_vec();
         sheets.outbox.push([Cell::Int(position), Cell::Blob(id), Cell::Blob(body), unchecked]);
         for record in &save.records {
-            let number = number(&(record.type_name.clone(), record.id))?;
-            sheets.unsent.push([Cell::Int(position), Cell::Int(number)]);
+            // what waits for a record that is not here is no matter of it yet
+            let Some(number) = numbers.get(&(record.type_name.clone(), record.id)) else { continue };
+            sheets.unsent.push([Cell::Int(position), Cell::Int(*number)]);
         }
     }
     for key in news.came {

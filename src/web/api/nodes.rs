@@ -11,7 +11,7 @@ use super::write::Who;
 use super::{Problem, body, query, segment, time};
 use crate::domain::ids::NodeId;
 use crate::domain::people::Operation;
-use crate::node::{KnownNode, Link, NodeError, NodeRole, Nodes, settled};
+use crate::node::{KnownNode, Link, NodeChange, NodeError, NodeRole, Nodes, settled};
 use crate::web::App;
 
 /// `GET /nodes`
@@ -30,7 +30,7 @@ pub async fn invite(
 ) -> Result<HttpResponse, Problem> {
     caller.may(Operation::Administer)?;
     let nodes = nodes(&app)?;
-    let (mut name, mut scope) = (String::new(), json!("all"));
+    let (mut name, mut scope, mut relays) = (String::new(), json!("all"), false);
     for (member, value) in body::json_object(&req, payload).await? {
         match (member.as_str(), value) {
             ("name", Value::String(text)) if text.chars().count() <= 100 => name = text.trim().to_owned(),
@@ -39,13 +39,19 @@ pub async fn invite(
                 check_scope(&value)?;
                 scope = value;
             }
-            _ => return Err(super::unknown_member(&member, "name and scope")),
+            ("relays", Value::Bool(given)) => relays = given,
+            ("relays", _) => return Err(no_switch()),
+            _ => return Err(super::unknown_member(&member, "name, scope and relays")),
         }
     }
-    let token = nodes.invite(&name, scope.clone()).await?;
+    let token = nodes.invite(&name, scope.clone(), relays).await?;
     Ok(HttpResponse::Created()
         .insert_header(super::NO_STORE)
-        .json(json!({ "token": token, "name": name, "scope": scope })))
+        .json(json!({ "token": token, "name": name, "scope": scope, "relays": relays })))
+}
+
+fn no_switch() -> Problem {
+    Problem::member("/relays", "type", "Whether it may serve edges of its own is true or false.")
 }
 
 /// `"all"`, or per type `true` or the values of its scope field.
@@ -69,18 +75,20 @@ pub async fn change(
 ) -> Result<HttpResponse, Problem> {
     caller.may(Operation::Administer)?;
     let below = nodes(&app)?;
-    let mut scope = None;
+    let mut change = NodeChange::default();
     for (member, value) in body::json_object(&req, payload).await? {
-        if member != "scope" {
-            return Err(super::unknown_member(&member, "scope"));
+        match (member.as_str(), value) {
+            ("scope", value) => {
+                check_scope(&value)?;
+                change.scope = Some(value);
+            }
+            ("relays", Value::Bool(given)) => change.relays = Some(given),
+            ("relays", _) => return Err(no_switch()),
+            _ => return Err(super::unknown_member(&member, "scope and relays")),
         }
-        check_scope(&value)?;
-        scope = Some(value);
     }
     let id = node_id(&req)?;
-    if let Some(scope) = scope {
-        below.rescope(id, scope).await?;
-    }
+    below.change(id, change).await?;
     one(below, id).await
 }
 
@@ -103,7 +111,8 @@ async fn one(nodes: &Arc<dyn Nodes>, id: NodeId) -> Result<HttpResponse, Problem
 }
 
 fn nodes(app: &App) -> Result<&Arc<dyn Nodes>, Problem> {
-    app.nodes.as_ref().ok_or_else(|| Problem::conflict("This node is an edge; nodes are let in by the hub."))
+    let nodes = app.nodes.as_ref().filter(|nodes| nodes.serves());
+    nodes.ok_or_else(|| Problem::conflict("This node is an edge; nodes are let in by the hub."))
 }
 
 fn shown(known: &KnownNode) -> Value {
@@ -111,6 +120,8 @@ fn shown(known: &KnownNode) -> Value {
         "id": known.id,
         "name": known.name,
         "scope": known.scope,
+        "relays": known.relays,
+        "via": known.via,
         "enrolled_at": time::text(known.enrolled_at),
         "last_contact": known.last_contact.map(time::text),
         "revoked": known.revoked,
@@ -178,6 +189,12 @@ async fn status(app: &App) -> Result<HttpResponse, Problem> {
             "last_contact": status.last_contact.map(time::text),
             "reason": status.reason,
             "next_try": status.next_try.map(time::text),
+            "above": status.above.as_ref().map(|above| json!({
+                "name": above.name,
+                "in_step": above.in_step,
+                "waiting": above.waiting,
+                "last_contact": above.last_contact.map(time::text),
+            })),
         },
         "pending_out": status.pending_out,
         "pending_in": status.pending_in,

@@ -12,7 +12,7 @@ use crate::web::sent::Fields;
 const NONE: &str = "(empty)";
 
 /// The form for a scope. `id` tells it from others on the page.
-pub fn form(node: &Node, id: &str, scope: &Value) -> Holds {
+pub fn form(node: &Node, id: &str, scope: &Value, relays: bool) -> Holds {
     let parts = types(node).into_iter().map(|found| {
         let given = scope.get(found.name.as_str());
         let choice = match given {
@@ -23,7 +23,7 @@ pub fn form(node: &Node, id: &str, scope: &Value) -> Holds {
         let lines = given.and_then(Value::as_array).into_iter().flatten().map(line);
         part(&found, choice, lines.collect::<Vec<_>>().join("\n"))
     });
-    Holds { id: id.into(), everything: !scope.is_object(), parts: parts.collect(), error: None }
+    Holds { id: id.into(), everything: !scope.is_object(), parts: parts.collect(), relays, error: None }
 }
 
 /// Reads what was chosen; `Err` is the form as it was sent, with what is wrong in it. Of the scope that stands is kept what
@@ -58,9 +58,14 @@ pub fn read(node: &Node, id: &str, fields: &Fields, standing: &Value) -> Result<
         parts.push(part);
     }
     if parts.iter().any(|part| part.error.is_some()) {
-        return Err(Holds { id: id.into(), everything: false, parts, error: None });
+        return Err(Holds { id: id.into(), everything: false, parts, relays: relays(fields), error: None });
     }
     Ok(Value::Object(scope))
+}
+
+/// Whether it was ticked that the edge may serve others.
+pub fn relays(fields: &Fields) -> bool {
+    fields.get("relays") == "yes"
 }
 
 fn types(node: &Node) -> Vec<std::sync::Arc<Type>> {

@@ -10,7 +10,7 @@ use super::sign::message;
 use crate::domain::FieldError;
 use crate::domain::ids::NodeId;
 use crate::domain::people::Operation;
-use crate::node::{KnownNode, NodeError, Nodes};
+use crate::node::{KnownNode, NodeChange, NodeError, Nodes};
 use crate::views::confirm::ConfirmPage;
 use crate::views::frame::Here;
 use crate::views::nodes::{Fresh, Holds, Node as Row, NodesPage};
@@ -34,14 +34,15 @@ async fn page(signed: &Signed) -> Result<NodesPage, WebError> {
         name: signed.node().name(),
         tone: Tone::Ok,
         icon: "hub",
-        words: "The hub".to_owned(),
+        words: if signed.node().is_hub() { "The hub" } else { "An edge that serves others" }.to_owned(),
         scope: String::new(),
         is_this: true,
         is_revoked: false,
         holds: None,
     };
     let edges = known.into_iter().map(|node| Row {
-        holds: (!node.revoked).then(|| holds::form(signed.node(), &format!("holds-{}", node.id), &node.scope)),
+        holds: (!node.revoked && node.via.is_none())
+            .then(|| holds::form(signed.node(), &format!("holds-{}", node.id), &node.scope, node.relays)),
         id: node.id.to_string(),
         tone: if node.revoked {
             Tone::Plain
@@ -55,17 +56,20 @@ async fn page(signed: &Signed) -> Result<NodesPage, WebError> {
         scope: if node.revoked { String::new() } else { scope_words(&node.scope) },
         is_this: false,
         is_revoked: node.revoked,
-        name: node.name,
+        name: match &node.via {
+            Some(via) => format!("{} (via {via})", node.name),
+            None => node.name,
+        },
     });
     let nodes = std::iter::once(this).chain(edges).collect();
-    let holds = holds::form(signed.node(), NEW, &json!("all"));
+    let holds = holds::form(signed.node(), NEW, &json!("all"), false);
     Ok(NodesPage { frame: signed.frame(Here::Nodes).await?, nodes, holds, ..NodesPage::default() })
 }
 
 /// The nodes below, for an admin of a hub.
 fn below(signed: &Signed) -> Result<Arc<dyn Nodes>, WebError> {
     signed.may(Operation::Administer)?;
-    signed.app.nodes.clone().ok_or(WebError::Nowhere)
+    signed.app.nodes.clone().filter(|nodes| nodes.serves()).ok_or(WebError::Nowhere)
 }
 
 /// A node that listens says hello each minute; one that has not for so long is out of reach.
@@ -123,7 +127,7 @@ pub async fn invite(sent: Sent) -> WebResult {
         Ok(wanted) => wanted,
         Err(holds) => return refused(&NodesPage { name: name.into(), holds, ..page(&sent).await? }),
     };
-    match below.invite(name, wanted.clone()).await {
+    match below.invite(name, wanted.clone(), holds::relays(&sent.fields)).await {
         Ok(token) => {
             let fresh = Fresh {
                 command: format!("outpost join {} --token {token}", own_address(&sent)),
@@ -132,7 +136,8 @@ pub async fn invite(sent: Sent) -> WebResult {
             shown(&NodesPage { fresh: Some(fresh), ..page(&sent).await? })
         }
         Err(NodeError::Invalid(errors)) => {
-            let holds = Holds { error: others(&errors), ..holds::form(sent.node(), NEW, &wanted) };
+            let holds =
+                Holds { error: others(&errors), ..holds::form(sent.node(), NEW, &wanted, holds::relays(&sent.fields)) };
             let name_error = message(&errors, "name");
             refused(&NodesPage { name: name.into(), name_error, holds, ..page(&sent).await? })
         }
@@ -159,16 +164,18 @@ fn own_address(signed: &Signed) -> String {
 
 /// Says anew what a node holds.
 async fn rescope(sent: &Sent, below: &dyn Nodes, known: &KnownNode) -> WebResult {
-    let id = format!("holds-{}", known.id);
+    let (id, relays) = (format!("holds-{}", known.id), holds::relays(&sent.fields));
     let wrong = match holds::read(sent.node(), &id, &sent.fields, &known.scope) {
         Err(wrong) => wrong,
-        Ok(scope) => match below.rescope(known.id, scope.clone()).await {
-            Ok(()) => return sent.done("/nodes", Done::Changed),
-            Err(NodeError::Invalid(errors)) => {
-                Holds { error: others(&errors), ..holds::form(sent.node(), &id, &scope) }
+        Ok(scope) => {
+            match below.change(known.id, NodeChange { scope: Some(scope.clone()), relays: Some(relays) }).await {
+                Ok(()) => return sent.done("/nodes", Done::Changed),
+                Err(NodeError::Invalid(errors)) => {
+                    Holds { error: others(&errors), ..holds::form(sent.node(), &id, &scope, relays) }
+                }
+                Err(err) => return Err(err.into()),
             }
-            Err(err) => return Err(err.into()),
-        },
+        }
     };
     let mut page = page(sent).await?;
     let row = page.nodes.iter_mut().find(|row| row.id == known.id.to_string());
@@ -180,7 +187,12 @@ async fn rescope(sent: &Sent, below: &dyn Nodes, known: &KnownNode) -> WebResult
 pub async fn change(sent: Sent, id: Path<String>) -> WebResult {
     let below = below(&sent)?;
     let id: NodeId = id.parse().map_err(|_| WebError::Nowhere)?;
-    let known = below.list().await?.into_iter().find(|node| node.id == id).ok_or(NodeError::NotFound("node"))?;
+    let known = below
+        .list()
+        .await?
+        .into_iter()
+        .find(|node| node.id == id && node.via.is_none())
+        .ok_or(NodeError::NotFound("node"))?;
     match sent.fields.get("_do") {
         "revoke" => {}
         "rescope" => return rescope(&sent, &*below, &known).await,

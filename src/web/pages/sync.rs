@@ -101,7 +101,7 @@ fn card(signed: &Signed, status: &LinkStatus) -> LinkCard {
 /// What it does not affect, and what happens next.
 fn link_words(status: &LinkStatus, clock: &Clock) -> String {
     let next = match status.state {
-        LinkState::InStep => "What is saved here is at the hub within a moment, and the other way round.".to_owned(),
+        LinkState::InStep => in_step_words(status, clock),
         LinkState::Behind => "What is missing on either side is under way.".to_owned(),
         LinkState::Offline => "Everything works here; saves leave by themselves.".to_owned(),
         LinkState::Paused => {
@@ -124,6 +124,22 @@ fn link_words(status: &LinkStatus, clock: &Clock) -> String {
         }
     });
     format!("{}{next}{}", reason.unwrap_or_default(), soon.unwrap_or_default())
+}
+
+/// A hub that is an edge itself may be out of reach of its own.
+fn in_step_words(status: &LinkStatus, clock: &Clock) -> String {
+    let Some(above) = status.above.as_ref().filter(|above| !above.in_step) else {
+        return "What is saved here is at the hub within a moment, and the other way round.".to_owned();
+    };
+    let spoke = above.last_contact.map(|at| format!(", last spoke with it {}", clock.when_millis(at).words));
+    let holds = counted(above.waiting, "save", "saves");
+    format!(
+        "What is saved here is at {} within a moment, and the other way round. {} in turn is not in step with {}{}, and holds {holds} for it.",
+        status.hub_name,
+        status.hub_name,
+        above.name,
+        spoke.unwrap_or_default()
+    )
 }
 
 /// The saves that have not left, oldest first.

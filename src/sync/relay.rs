@@ -1,0 +1,97 @@
+//! An edge between its hub and edges of its own: what the hub lets it hold and do, and how the two stand.
+
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::clock::Offset;
+use crate::domain::protocol::{Above, Welcome};
+use crate::domain::scope::Scope;
+use crate::store::{LocalChange, Request, Store, StoreError};
+
+const KIND: &str = "grant";
+
+/// What its hub lets an edge hold and do, as it last heard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Grant {
+    pub scope: Scope,
+    /// Whether it may serve edges of its own.
+    #[serde(default)]
+    pub relays: bool,
+}
+
+impl Default for Grant {
+    /// Before the first contact: nothing.
+    fn default() -> Self {
+        Self { scope: Scope::Types(Default::default()), relays: false }
+    }
+}
+
+pub struct Relay {
+    grant: watch::Sender<Grant>,
+    above: Mutex<Above>,
+    stirred: watch::Sender<()>,
+    offset: Arc<Offset>,
+}
+
+impl Relay {
+    /// `hub` is what the hub is called.
+    pub async fn load(store: &dyn Store, offset: Arc<Offset>, hub: &str) -> Result<Arc<Self>, StoreError> {
+        let kept = store.local(KIND, KIND).await?;
+        let grant: Grant = match kept {
+            Some(kept) => serde_json::from_value(kept).map_err(|err| StoreError::Damaged(err.to_string()))?,
+            None => Grant::default(),
+        };
+        offset.share(grant.relays);
+        let above = Above { name: hub.to_owned(), in_step: false, waiting: 0, last_contact: None };
+        Ok(Arc::new(Self {
+            grant: watch::Sender::new(grant),
+            above: Mutex::new(above),
+            stirred: watch::Sender::new(()),
+            offset,
+        }))
+    }
+
+    pub fn grant(&self) -> Grant {
+        self.grant.borrow().clone()
+    }
+
+    /// Ready when the grant is another.
+    pub(super) fn watch(&self) -> watch::Receiver<Grant> {
+        self.grant.subscribe()
+    }
+
+    /// The nodes below saved something, or stand otherwise than they did.
+    pub(super) fn stir(&self) {
+        self.stirred.send_replace(());
+    }
+
+    /// Changes with each [`Relay::stir`].
+    pub(super) fn stirred(&self) -> watch::Receiver<()> {
+        self.stirred.subscribe()
+    }
+
+    pub(super) fn above(&self) -> Above {
+        self.above.lock().expect("no holder of this lock panics").clone()
+    }
+
+    /// Takes notice of what the hub says. Whoever is served hears of a change when it is kept.
+    pub(super) async fn welcomed(&self, store: &dyn Store, welcome: &Welcome) -> Result<(), StoreError> {
+        let grant = Grant { scope: welcome.scope.clone(), relays: welcome.relays };
+        if *self.grant.borrow() == grant {
+            return Ok(());
+        }
+        let value = serde_json::to_value(&grant).expect("what is kept is plain data");
+        let change = LocalChange { kind: KIND, key: KIND.into(), value: Some(value), expect: None };
+        store.write(Request::Local(vec![change])).await?;
+        self.offset.share(grant.relays);
+        self.grant.send_replace(grant);
+        Ok(())
+    }
+
+    /// How this edge stands to its hub now, for those it serves.
+    pub(super) fn stands(&self, above: Above) {
+        *self.above.lock().expect("no holder of this lock panics") = above;
+    }
+}
