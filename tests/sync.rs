@@ -6,6 +6,8 @@ mod bad_input;
 mod document;
 #[path = "sync/hops.rs"]
 mod hops;
+#[path = "sync/quarantine.rs"]
+mod quarantine;
 #[path = "sync/site.rs"]
 mod site;
 
@@ -234,26 +236,6 @@ async fn a_hub_that_counts_from_a_new_beginning_is_read_again_and_nothing_is_dro
     edge.until_in_step().await;
     let cursor = edge.cursor(&Partition::of_type(&note())).await;
     assert_eq!(cursor.map(|cursor| cursor.epoch), Some(Epoch(4711)));
-    edge.stop().await;
-    hub.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_save_that_is_not_permitted_is_set_aside_with_its_reason_and_holds_up_no_other() {
-    let hub = HubNode::start(Kind::Model).await;
-    let edge = EdgeNode::join(&hub, Kind::Model, json!("all")).await;
-    edge.until_in_step().await;
-    edge.switch.set(false);
-    let denied = edge.person.create(note(), json!({"title": "forbidden"})).await;
-    let fine = edge.person.create(note(), json!({"title": "fine"})).await;
-    edge.switch.set(true);
-    hub.person.sees(&fine, "/title", json!("fine")).await;
-    assert_eq!(hub.person.value(&denied, "/title").await, None);
-    edge.until_waiting(0).await;
-    let aside = outpost::sync::set_aside(&*edge.store).await.expect("the store works");
-    assert_eq!(aside.len(), 1);
-    assert_eq!((aside[0].save.records[0].id, aside[0].reason.as_str()), (denied.1, "not permitted here"));
-    assert_eq!(edge.person.value(&denied, "/title").await, Some(json!("forbidden")));
     edge.stop().await;
     hub.stop().await;
 }

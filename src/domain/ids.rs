@@ -82,6 +82,9 @@ pub type RecordId = Uuid;
 /// A person. All zero stands for the node itself (sample data, an import without a person).
 pub type PersonId = Uuid;
 
+/// Whom a hub names when it writes over what somebody was not permitted to write: nobody but itself.
+pub const THE_HUB: PersonId = Uuid::from_u128(1);
+
 /// What one person saved at once: the idempotence key, and the last word in the order of writes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SaveId(pub u128);
@@ -150,6 +153,8 @@ impl TypeName {
     pub const PERSON: &'static str = "_person";
     /// A value that lost a merge.
     pub const LOST: &'static str = "_lost";
+    /// A save that the hub may not accept.
+    pub const QUARANTINE: &'static str = "_quarantine";
 
     /// A name that a person gave to a type of theirs.
     pub fn custom(name: &str) -> Result<Self, MalformedId> {
@@ -178,7 +183,7 @@ impl FromStr for TypeName {
     /// Custom and built-in names alike: what comes from the database or from another node.
     fn from_str(text: &str) -> Result<Self, MalformedId> {
         match text {
-            Self::TYPE | Self::REVISION | Self::PERSON | Self::LOST => Ok(Self(text.into())),
+            Self::TYPE | Self::REVISION | Self::PERSON | Self::LOST | Self::QUARANTINE => Ok(Self(text.into())),
             _ => Self::custom(text),
         }
     }

@@ -158,6 +158,9 @@ pub struct Verdict {
     /// Why the hub did not take it; absent if it is on the hub's disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Why it may not be: it is on the hub's disk, in quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
 }
 
 /// Asks for what is new in a partition. Travels in the address of the request.
@@ -270,6 +273,9 @@ pub enum Failure {
     /// The hub does not accept this node.
     #[error("{0}")]
     Refused(String),
+    /// The hub takes what this node has to give, into quarantine, and gives it nothing any more.
+    #[error("{0}")]
+    Revoked(String),
     /// The cursor is of another line of numbers.
     #[error("the hub counts from a new beginning")]
     ForeignEpoch,
@@ -298,9 +304,8 @@ impl Failure {
         match (status, problem.map(|problem| problem.kind.as_str())) {
             (_, Some(problem::EPOCH)) => Failure::ForeignEpoch,
             (_, Some(problem::OUT_OF_SCOPE)) => Failure::OutOfScope(reason),
-            (_, Some(problem::NODE_REVOKED | problem::CREDENTIAL | problem::PROTOCOL | problem::TOKEN)) => {
-                Failure::Refused(reason)
-            }
+            (_, Some(problem::NODE_REVOKED)) => Failure::Revoked(reason),
+            (_, Some(problem::CREDENTIAL | problem::PROTOCOL | problem::TOKEN)) => Failure::Refused(reason),
             (429 | 503, _) => Failure::Busy { reason, retry_after },
             // not one of our hub's answers: a captive portal or a proxy says so, and that passes
             (401 | 403 | 404 | 407 | 511, None) => Failure::Faulty(reason),
@@ -350,7 +355,7 @@ mod tests {
             detail: "this node was revoked".into(),
         };
         let revoked = Failure::of(403, Some(&problem(problem::NODE_REVOKED)), None);
-        assert_eq!(revoked, Failure::Refused("this node was revoked".into()));
+        assert_eq!(revoked, Failure::Revoked("this node was revoked".into()));
         assert!(matches!(Failure::of(403, None, None), Failure::Faulty(_)));
         assert!(matches!(Failure::of(502, None, None), Failure::Faulty(_)));
         assert!(matches!(Failure::of(409, Some(&problem(problem::EPOCH)), None), Failure::ForeignEpoch));

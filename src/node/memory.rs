@@ -209,8 +209,8 @@ impl Judge for Caches {
         match type_name.as_str() {
             TypeName::TYPE | TypeName::REVISION => return Partition::types(),
             TypeName::PERSON => return Partition::people(),
-            TypeName::LOST => {
-                // what lost lives where its record lives
+            TypeName::LOST | TypeName::QUARANTINE => {
+                // what lost, or may not be, lives where its record lives
                 return Partition(text(document, "partition").unwrap_or("_lost").to_owned());
             }
             _ => {}
@@ -260,7 +260,16 @@ fn touches(request: &Request) -> (bool, bool) {
         Request::Receive { saves, .. } => {
             of(&mut saves.iter().flat_map(|save| save.records.iter().map(|record| &record.type_name)))
         }
-        Request::Join { page, .. } => of(&mut page.rows.iter().map(|row| &row.type_name)),
+        Request::Quarantine { saves, .. } => {
+            let records = saves.iter().flat_map(|denied| &denied.save.records);
+            of(&mut records.map(|record| &record.type_name))
+        }
+        // what is admitted may be anything
+        Request::Admit { .. } => (true, true),
+        Request::Join { page, .. } => {
+            let moved = page.moved.iter().map(|moved| &moved.type_name);
+            of(&mut page.rows.iter().map(|row| &row.type_name).chain(moved))
+        }
         Request::Acknowledge(_)
         | Request::Forget(_)
         | Request::Rejudge(_)

@@ -27,6 +27,7 @@ use crate::domain::save::Save;
 use crate::domain::scope::Scope;
 use crate::domain::stamp::{Author, Stamp};
 
+pub use ledger::kept_save;
 pub use model::Model;
 pub use sqlite::{Options, Sqlite};
 
@@ -116,6 +117,13 @@ pub enum Request {
     /// they do not create wait beside until it comes. With `relay` this node is no hub: each goes into the outbox as it came,
     /// and what loses by it is for the hub to judge.
     Receive { saves: Vec<Save>, now: i64, relay: bool },
+    /// Saves that another node pushed and that may not be. Each is kept as a record of the type
+    /// [`TypeName::QUARANTINE`], where the record is that it is about; what it wrote where it was made is written over
+    /// with what stands here, in the name of `by`. A save that was accepted before stays accepted.
+    Quarantine { saves: Vec<Denied>, by: Author, now: i64 },
+    /// Applies saves that were kept from being, by the ids of their entries: as later writes of their authors, who write
+    /// as `save`; `by` decided so. [`Outcome::Unexpected`] if one is not open, or its record is not here.
+    Admit { entries: Vec<RecordId>, save: SaveId, by: Author, now: i64 },
     /// A page of a partition pulled from the hub, with the cursor it leads to.
     Join { page: PulledPage, now: i64 },
     /// The hub has these saves: they leave the outbox.
@@ -155,6 +163,16 @@ pub struct LocalRecord {
     pub revision: Option<RevisionId>,
     pub expect: Expect,
     pub changes: Vec<Change>,
+}
+
+/// A save that may not be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Denied {
+    pub save: Save,
+    /// Why, in words for people.
+    pub reason: String,
+    /// The node that brought it; as a rule the one it was made on.
+    pub via: NodeId,
 }
 
 /// A save that the hub has not acknowledged.
@@ -220,6 +238,8 @@ pub enum Outcome {
 pub enum Verdict {
     /// It is on disk; applied now, before, or as soon as its record comes.
     Accepted,
+    /// It is on disk, and kept from being; why.
+    Quarantined(String),
     /// It cannot be stored here, and why; the others are not held up.
     Refused(String),
 }

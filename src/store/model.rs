@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 use super::ledger::{
-    CURSOR, Facts, Halt, Key, Ledger, Line, Need, News, Outgoing, Progress, Quiet, Unchecked, Untimed, here,
+    CURSOR, Facts, Halt, Key, Ledger, Line, Need, News, Outgoing, Progress, Quiet, SHADOW, Unchecked, Untimed, here,
 };
 use super::list::{Position, matches};
 use super::{
@@ -131,6 +131,7 @@ impl Memory {
             unsent: self.outbox.is_empty(),
             untimed: self.outbox.iter().all(|stored| stored.unchecked.is_none()),
             moved: self.moved.is_empty(),
+            shadows: !self.locals.keys().any(|(kind, _)| kind == SHADOW),
         }
     }
 

@@ -139,7 +139,16 @@ impl Carrier {
             unsent.into_iter().take_while(|unsent| unsent.checked).map(|unsent| unsent.save).collect();
         if saves.is_empty() {
             // made with a clock that was set since the hub was asked: ask again first
-            let welcomed = self.hello(in_step).await.map_err(|failure| (None, failure))?;
+            let welcomed = match self.hello(in_step).await {
+                Ok(welcomed) => welcomed,
+                Err(Failure::Revoked(_)) => {
+                    // the hub will not tell the time any more; what it takes now is dated as well as it can be
+                    let (offset, now) = (self.offset.millis(), self.now());
+                    self.store.write(Request::Retime { offset, now }).await.map_err(local)?;
+                    return Ok(Event::Waiting(self.store.waiting().await.map_err(local)?));
+                }
+                Err(failure) => return Err((None, failure)),
+            };
             if !self.is_checked() {
                 let failure = Failure::Local("this device's clock was set while the hub was asked for the time".into());
                 return Err((None, failure));
@@ -157,6 +166,7 @@ impl Carrier {
             return Err((single, Failure::Faulty("the hub answered about other saves than were sent".into())));
         }
         for (save, verdict) in push.saves.into_iter().zip(&reply.verdicts) {
+            // what is in quarantine is at the hub, and comes back as an entry with the next pull
             if let Some(reason) = &verdict.refused {
                 self.put_aside(save, reason.clone()).await.map_err(local)?;
             }

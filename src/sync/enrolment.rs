@@ -153,8 +153,14 @@ fn is_of(record: &NodeRecord, credential: &str) -> Result<bool, StoreError> {
     Ok(kept == blake3::hash(credential.as_bytes()))
 }
 
-/// The node a credential belongs to.
+/// The node a credential belongs to, as long as it is let in.
 pub(super) async fn authenticate(store: &dyn Store, credential: &str) -> Result<NodeRecord, HubError> {
+    let record = recognise(store, credential).await?;
+    if record.revoked_at.is_some() { Err(HubError::Revoked) } else { Ok(record) }
+}
+
+/// The node a credential belongs to, revoked or not.
+pub(super) async fn recognise(store: &dyn Store, credential: &str) -> Result<NodeRecord, HubError> {
     let id = credential.strip_prefix("opn_").and_then(|rest| rest.split_once('.'));
     let id: NodeId = id.and_then(|(id, _)| id.parse().ok()).ok_or(HubError::Credential)?;
     let record = store.local(NODE, &id.to_string()).await?.ok_or(HubError::Credential)?;
@@ -162,7 +168,7 @@ pub(super) async fn authenticate(store: &dyn Store, credential: &str) -> Result<
     if !is_of(&record, credential)? {
         return Err(HubError::Credential);
     }
-    if record.revoked_at.is_some() { Err(HubError::Revoked) } else { Ok(record) }
+    Ok(record)
 }
 
 /// All nodes that were let in, revoked or not.

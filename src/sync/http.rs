@@ -82,7 +82,7 @@ async fn hello(hub: HubData, request: HttpRequest, body: Payload) -> HttpRespons
 async fn push(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse {
     let pushed = async {
         let hub = its(&hub)?;
-        let node = hub.authenticate(bearer(&request)).await?;
+        let node = hub.recognise(bearer(&request)).await?;
         hub.push(&node, read::<Push>(&request, body).await?).await
     };
     answer(&request, pushed.await)

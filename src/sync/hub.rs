@@ -1,6 +1,8 @@
 //! The hub's side of the protocol, as plain functions over a store.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod push;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -16,13 +18,12 @@ use super::wire::Malformed;
 use crate::domain::FieldError;
 use crate::domain::ids::{NodeId, Partition};
 use crate::domain::protocol::{
-    Above, Below, Enrol, Enrolled, Head, Hello, Limits, PROTOCOLS, Problem, Pull, Pulled, Push, Pushed, Verdict,
-    Welcome, agree, problem,
+    Above, Below, Enrol, Enrolled, Head, Hello, Limits, PROTOCOLS, Problem, Pull, Pulled, Welcome, agree, problem,
 };
-use crate::domain::save::{MAX_RECORDS, Save};
+use crate::domain::save::Save;
 use crate::domain::scope::Scope;
 use crate::node::{Identity, KnownNode, Node, NodeChange, NodeError, Nodes, World};
-use crate::store::{self, LocalChange, Outcome, PartitionState, Request, Store, StoreError};
+use crate::store::{LocalChange, PartitionState, Request, Store, StoreError};
 
 /// Judges a save by the rights of its author; `Err` says why it may not be.
 pub type Permits = Box<dyn Fn(&Save) -> std::result::Result<(), String> + Send + Sync>;
@@ -222,6 +223,14 @@ impl Hub {
         self.relay.as_ref().map(|relay| relay.above())
     }
 
+    /// As [`Hub::authenticate`], for handing over: to a hub a revoked node is known, too.
+    pub async fn recognise(&self, credential: Option<&str>) -> Result<NodeRecord> {
+        if self.relay.is_some() {
+            return self.authenticate(credential).await;
+        }
+        enrolment::recognise(&*self.store, credential.ok_or(HubError::Credential)?).await
+    }
+
     pub async fn enrol(&self, enrol: &Enrol) -> Result<Enrolled> {
         self.may_serve()?;
         let node = NodeId(self.world.random() as u64);
@@ -299,61 +308,6 @@ impl Hub {
             self.store.write(Request::Local(vec![change])).await?;
         }
         Ok(())
-    }
-
-    pub async fn push(&self, node: &NodeRecord, push: Push) -> Result<Pushed> {
-        let mut verdicts = Vec::with_capacity(push.saves.len());
-        let mut taken = Vec::with_capacity(push.saves.len());
-        let foreign = push.saves.iter().any(|save| save.author.node != node.id);
-        let revoked = if foreign && node.relays { enrolment::revoked(&*self.store).await? } else { BTreeSet::new() };
-        for save in push.saves {
-            let refused = self.judge(node, &revoked, &save).err();
-            verdicts.push(Verdict { save: save.id, refused });
-            if verdicts.last().is_some_and(|verdict| verdict.refused.is_none()) {
-                taken.push(save);
-            }
-        }
-        if !taken.is_empty() {
-            let outcome = self
-                .store
-                .write(Request::Receive { saves: taken, now: self.world.now(), relay: self.relay.is_some() })
-                .await?;
-            self.stir();
-            let Outcome::Received(stored) = outcome else {
-                return Err(StoreError::Damaged("saves were not answered as saves".into()).into());
-            };
-            let open = verdicts.iter_mut().filter(|verdict| verdict.refused.is_none());
-            for (verdict, stored) in open.zip(stored) {
-                if let store::Verdict::Refused(reason) = stored {
-                    verdict.refused = Some(reason);
-                }
-            }
-        }
-        let states = self.store.partitions_in(&node.scope).await?;
-        let partitions: Vec<Head> =
-            states.iter().filter(|state| state.head > push.since).map(|state| head(state, push.since)).collect();
-        self.noted(node.id, |_| {});
-        Ok(Pushed {
-            epoch: self.identity.epoch,
-            verdicts,
-            head: partitions.iter().map(|head| head.head).max().unwrap_or(push.since),
-            partitions,
-        })
-    }
-
-    /// `revoked`: nodes whose saves are not taken from those who send them on either.
-    fn judge(&self, node: &NodeRecord, revoked: &BTreeSet<NodeId>, save: &Save) -> std::result::Result<(), String> {
-        let author = save.author.node;
-        if author != node.id && (!node.relays || author == self.identity.node) {
-            return Err("it was not made on this node".into());
-        }
-        if revoked.contains(&author) {
-            return Err("the node it was made on was revoked".into());
-        }
-        if save.records.len() > MAX_RECORDS {
-            return Err(format!("it writes more than {MAX_RECORDS} records"));
-        }
-        (self.permits)(save)
     }
 
     /// Takes notice that a node was heard of.

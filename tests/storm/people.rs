@@ -1,8 +1,8 @@
 //! What people do to records, and what became of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use outpost::domain::ids::{Partition, RecordId, SaveId, TypeName};
+use outpost::domain::ids::{Partition, RecordId, SaveId, THE_HUB, TypeName};
 use outpost::domain::json;
 use outpost::domain::path::{ItemKey, Path, Segment};
 use outpost::domain::record::{Act, Change, Content, Cover, State, difference};
@@ -29,7 +29,9 @@ pub struct Fixed;
 impl Judge for Fixed {
     fn partition(&self, type_name: &TypeName, document: &Value) -> Partition {
         match type_name.as_str() {
-            TypeName::LOST => Partition(document["partition"].as_str().unwrap_or("_lost").to_owned()),
+            TypeName::LOST | TypeName::QUARANTINE => {
+                Partition(document["partition"].as_str().unwrap_or("_lost").to_owned())
+            }
             "job" => Partition::of_value(type_name, document.get("site")),
             _ => Partition::of_type(type_name),
         }
@@ -65,10 +67,20 @@ pub struct Memory {
     pub written: Vec<Written>,
     pub named: Vec<Named>,
     pub saves: u64,
+    /// Records whose creation the hub did not permit.
+    pub unborn: BTreeSet<(TypeName, RecordId)>,
+}
+
+/// Whether the hub does not permit a save of an edge.
+pub fn is_denied(save: SaveId) -> bool {
+    (save.0 as u64).is_multiple_of(11)
 }
 
 impl Memory {
-    pub fn remember(&mut self, type_name: &TypeName, id: RecordId, changes: &[Change], tag: u32) {
+    pub fn remember(&mut self, type_name: &TypeName, id: RecordId, changes: &[Change], tag: u32, denied: bool) {
+        if denied && changes.iter().any(|change| change.path.is_root() && matches!(change.act, Act::Set(_))) {
+            self.unborn.insert((type_name.clone(), id));
+        }
         for change in changes {
             let named =
                 Named { type_name: type_name.clone(), id, path: change.path.clone(), cover: change.replaces.clone() };
@@ -78,6 +90,9 @@ impl Memory {
                 Act::Set(Content::Absent) => None,
                 _ => continue,
             };
+            if denied {
+                continue;
+            }
             self.written.push(Written { type_name: type_name.clone(), id, path: change.path.clone(), tag, value });
         }
     }
@@ -85,7 +100,8 @@ impl Memory {
     /// What is nowhere any more although it was saved, leaf by leaf. `held` and `lost` are the hub's.
     pub fn missing(&self, held: &BTreeMap<(TypeName, RecordId), Held>, lost: &[Held]) -> Vec<String> {
         let mut missing = Vec::new();
-        for written in &self.written {
+        let born = |written: &&Written| !self.unborn.contains(&(written.type_name.clone(), written.id));
+        for written in self.written.iter().filter(born) {
             let Some(held) = held.get(&(written.type_name.clone(), written.id)) else {
                 missing.push(format!("the record of {written:?}"));
                 continue;
@@ -116,6 +132,7 @@ impl Memory {
             let by = written.value.as_ref().and_then(Value::as_i64).unwrap_or_default();
             *sums.entry((written.type_name.clone(), written.id)).or_insert(STOCK) += by;
         }
+        sums.retain(|key, _| !self.unborn.contains(key));
         let wrong = |(key, sum): &(&(TypeName, RecordId), &i64)| {
             held.get(*key).is_none_or(|held| held.document.value["stock"] != json!(**sum))
         };
@@ -134,13 +151,14 @@ impl Memory {
     fn is_named(&self, written: &Written, path: &Path) -> bool {
         let of_record = |named: &&Named| named.type_name == written.type_name && named.id == written.id;
         self.named.iter().filter(of_record).any(|named| {
-            // this very write, not one that is covered because it was earlier
+            // this very write, not one that is covered because it was earlier; or what the hub wrote in its place
+            let is_it = |stamp: &Stamp| stamp.tag == written.tag || stamp.author.person == THE_HUB;
             let inside = |below: &[Segment]| {
                 let mut seen = named.cover.inside.iter();
-                seen.any(|(place, stamp)| stamp.tag == written.tag && below.starts_with(&place.0))
+                seen.any(|(place, stamp)| is_it(stamp) && below.starts_with(&place.0))
             };
             let below = path.0.strip_prefix(&named.path.0[..]);
-            below.is_some_and(|below| named.cover.all.tag == written.tag || inside(below))
+            below.is_some_and(|below| is_it(&named.cover.all) || inside(below))
         })
     }
 }
@@ -268,6 +286,11 @@ pub fn stamp_of(held: &Held, save: SaveId, changes: &[Change]) -> Option<Stamp> 
             place.order.iter().for_each(|order| note(order.stamp));
         }
     }
-    held.state.bin.iter().for_each(|bin| note(bin.stamp));
+    if let Some(bin) = &held.state.bin {
+        // at the hub it may be written over at once, with the same
+        let same = changes.iter().any(|change| change.act == Act::Bin(bin.binned));
+        let by_the_hub = same && bin.stamp.author.person == THE_HUB;
+        note(if by_the_hub { Stamp { tag: save.tag(), ..bin.stamp } } else { bin.stamp });
+    }
     found
 }

@@ -10,6 +10,7 @@ use outpost::domain::clock::{Hlc, MAX_LEAD, Reading};
 use outpost::domain::feed::Digest;
 use outpost::domain::ids::{Epoch, Incarnation, Partition, RecordId, SaveId, TypeName};
 use outpost::domain::protocol::{Enrol, Failure, Hello, Hint, Pull, Pulled, Push, Pushed, Welcome};
+use outpost::domain::save::Save;
 use outpost::domain::scope::Scope;
 use outpost::domain::session::{Event, LinkState, Session, Step};
 use outpost::domain::stamp::Author;
@@ -215,7 +216,8 @@ impl Desk {
                 for (held, part) in held.iter().zip(&parts) {
                     let stamp = people::stamp_of(held, id, &part.changes);
                     let stamp = stamp.unwrap_or_else(|| panic!("what was saved does not stand: {part:?} {held:?}"));
-                    memory.remember(&part.type_name, part.id, &part.changes, stamp.tag);
+                    let denied = self.is_edge && people::is_denied(id);
+                    memory.remember(&part.type_name, part.id, &part.changes, stamp.tag, denied);
                 }
             }
             // the record was moved away and dropped since it was rendered
@@ -605,8 +607,9 @@ impl Storm {
     }
 
     fn held(store: &dyn Store) -> BTreeMap<(TypeName, RecordId), Held> {
-        let names = [people::note(), people::job(), TypeName::built_in(TypeName::LOST)];
-        let records = names.into_iter().flat_map(|name| all(store, name));
+        let built_in = [TypeName::LOST, TypeName::QUARANTINE].map(TypeName::built_in);
+        let names = [people::note(), people::job()].into_iter().chain(built_in);
+        let records = names.flat_map(|name| all(store, name));
         records.map(|held| ((held.type_name.clone(), held.id), held)).collect()
     }
 
@@ -685,6 +688,7 @@ impl Storm {
 }
 
 fn open_hub(store: &Arc<dyn Store>, identity: &Identity, device: &Arc<Device>) -> Arc<Hub> {
-    let hub = Hub::open(store.clone(), identity.clone(), device.clone(), Box::new(|_| Ok(())));
+    let permits = |save: &Save| if people::is_denied(save.id) { Err("not permitted".to_owned()) } else { Ok(()) };
+    let hub = Hub::open(store.clone(), identity.clone(), device.clone(), Box::new(permits));
     now(hub).expect("the model store works")
 }

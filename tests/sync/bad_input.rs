@@ -236,8 +236,13 @@ async fn nobody_speaks_for_another_node() {
         is_problem(post(&url, wrong, MEDIA_TYPE, body.clone()).await, 401, "credential", "does not know").await;
     }
     let transport = HttpTransport::new(&hub.url, edge.credential(), Switch::default()).expect("an address");
-    let pushed = transport.push(&push(NodeId(7))).await.expect("each save is answered on its own");
-    assert!(pushed.verdicts[0].refused.as_ref().is_some_and(|why| why.contains("not made on this node")));
+    let made = edge.person.create(note(), json!({"title": "a"})).await;
+    let mut forged = push(NodeId(7));
+    forged.saves[0].records = edge.store.outbox(1).await.expect("the store works").remove(0).save.records;
+    let pushed = transport.push(&forged).await.expect("each save is answered on its own");
+    assert_eq!(hub.person.value(&made, "/title").await, None);
+    let verdict = &pushed.verdicts[0];
+    assert!(verdict.quarantined.as_ref().is_some_and(|why| why.contains("not made on the device that brought it")));
     let mut hello = Hello {
         protocols: vec![1],
         node: NodeId(7),

@@ -1,8 +1,8 @@
 //! A hub and edges for tests.
 
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
@@ -160,15 +160,23 @@ pub struct HubNode {
     pub store: Arc<dyn Store>,
     pub person: Person,
     pub url: String,
-    identity: Identity,
+    pub withdrawn: Withdrawn,
+    pub identity: Identity,
     world: Arc<Real>,
     port: u16,
     server: ServerHandle,
     _dir: Option<tempfile::TempDir>,
 }
 
-async fn open(store: &Arc<dyn Store>, identity: &Identity, world: &Arc<Real>) -> Arc<Hub> {
-    let permits = |save: &Save| {
+/// Why nobody may save anything, if so.
+pub type Withdrawn = Arc<Mutex<Option<String>>>;
+
+async fn open(store: &Arc<dyn Store>, identity: &Identity, world: &Arc<Real>, withdrawn: &Withdrawn) -> Arc<Hub> {
+    let withdrawn = withdrawn.clone();
+    let permits = move |save: &Save| {
+        if let Some(reason) = &*withdrawn.lock().expect("no panic") {
+            return Err(reason.clone());
+        }
         let forbidden = |change: &Change| match &change.act {
             Act::Set(Content::Json(text)) => text.0["title"] == "forbidden",
             _ => false,
@@ -202,12 +210,13 @@ impl HubNode {
         let (store, dir) = store(kind).await;
         let world = Real::new(1);
         let identity = Identity::hub(&*world, "Tern Bay hub");
-        let hub = open(&store, &identity, &world).await;
+        let withdrawn = Withdrawn::default();
+        let hub = open(&store, &identity, &world, &withdrawn).await;
         let (server, port) = serve(&hub, 0);
         let author = Author { node: identity.node, incarnation: identity.incarnation, ..Author::default() };
         let person = Person { store: store.clone(), author, world: world.clone(), is_edge: false };
         let url = format!("http://127.0.0.1:{port}");
-        Self { hub, store, person, url, identity, world, port, server, _dir: dir }
+        Self { hub, store, person, url, withdrawn, identity, world, port, server, _dir: dir }
     }
 
     pub async fn invite(&self, scope: Value) -> String {
@@ -239,7 +248,7 @@ impl HubNode {
     }
 
     pub async fn resume_server(&mut self) {
-        self.hub = open(&self.store, &self.identity, &self.world).await;
+        self.hub = open(&self.store, &self.identity, &self.world, &self.withdrawn).await;
         (self.server, _) = serve(&self.hub, self.port);
     }
 

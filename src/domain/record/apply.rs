@@ -58,6 +58,8 @@ pub enum EffectKind {
     Moved,
     Binned,
     Restored,
+    /// The value was not accepted: it is in quarantine and changed nothing.
+    Denied,
 }
 
 /// A value that was written by someone whose write nobody saw and which does not stand.

@@ -10,6 +10,7 @@
 //! saw there ([`Cover`]); the place is gone only while nothing else was written in it, and what it held is kept with it.
 //! And the bin is a register of the record as a whole: an edit does not bring a binned record back by itself.
 
+mod align;
 mod apply;
 mod cover;
 mod document;
@@ -28,6 +29,7 @@ use serde_json::Value;
 
 use crate::domain::json;
 
+pub use align::Origins;
 pub use apply::{Act, Applied, Change, Effect, EffectKind, LostValue};
 pub use cover::Cover;
 pub use document::{Document, Keys};

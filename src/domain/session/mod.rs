@@ -168,6 +168,8 @@ pub struct Session {
     forgot: bool,
     beyond: Option<Partition>,
     refused: Option<(String, i64)>,
+    /// Whether the hub, which gives this node nothing any more, is still to be given what the outbox holds.
+    hands_over: bool,
     paused: bool,
     live: bool,
     live_retry: BackOff,
@@ -203,6 +205,7 @@ impl Session {
             forgot: false,
             beyond: None,
             refused: None,
+            hands_over: false,
             paused: false,
             live: false,
             live_retry: BackOff::default(),
@@ -218,6 +221,12 @@ impl Session {
             return Step::Wait { until: None };
         }
         if let Some((_, until)) = &self.refused {
+            if self.hands_over && self.waiting > 0 {
+                return match self.out.is_ready(now) {
+                    true => Step::Push { max_bytes: self.push_bytes, since: self.listed },
+                    false => Step::Wait { until: Some(self.out.until()) },
+                };
+            }
             return if now >= *until { Step::Hello } else { Step::Wait { until: Some(*until) } };
         }
         if let Some((save, reason)) = &self.set_aside
@@ -284,6 +293,7 @@ impl Session {
             Event::Pushed { reply, waiting } => self.pushed(reply, waiting, now),
             Event::NothingToPush => {
                 self.waiting = 0;
+                self.hands_over = false;
                 self.out.succeed();
             }
             Event::IsAside { waiting } => {
@@ -414,6 +424,14 @@ impl Session {
     }
 
     fn pushed(&mut self, reply: Pushed, waiting: u64, now: i64) {
+        if self.refused.is_some() {
+            // it rests when all is handed over; what is saved later goes with the next try
+            self.last_contact = Some(now);
+            self.waiting = waiting;
+            self.hands_over = waiting > 0;
+            self.out.succeed();
+            return;
+        }
         self.in_contact(now);
         self.out.succeed();
         self.out_trouble = None;
@@ -502,7 +520,18 @@ impl Session {
         match (&failure, doing) {
             (Failure::Refused(reason), _) => {
                 self.refused = Some((reason.clone(), now + REFUSED));
+                self.hands_over = false;
                 self.last_contact = Some(now);
+            }
+            (Failure::Revoked(reason), doing) => {
+                self.refused = Some((reason.clone(), now + REFUSED));
+                // a push that is answered so is answered by a hub that takes nothing
+                self.hands_over = !matches!(doing, Doing::Push(_));
+                self.last_contact = Some(now);
+            }
+            (_, Doing::Push(_)) if self.refused.is_some() => {
+                self.hands_over = false;
+                self.out.fail(now, random, None);
             }
             (Failure::Unreachable(_), _) | (_, Doing::Hello | Doing::Compare) => self.lost(failure, None, now, random),
             (Failure::Busy { retry_after, .. }, _) => {

@@ -3,6 +3,7 @@
 mod clocks;
 mod listing;
 mod opening;
+mod quarantine;
 mod saving;
 mod syncing;
 mod weather;

@@ -47,6 +47,9 @@ impl Draft<'_> {
     fn apply_one(&mut self, part: &Part, now: i64, provisional: bool) -> Result<(), Halt> {
         let Part { key, changes, stamp, revision } = *part;
         let before = self.held(key)?.cloned();
+        if let Some(shadow) = self.shadow(key)? {
+            return self.apply_beside(part, before, shadow, now);
+        }
         let mut state = before.as_ref().map_or_else(State::default, |held| held.state.clone());
         let seq = self.seq + 1;
         let unknown = Cell::new(false);
@@ -80,6 +83,19 @@ impl Draft<'_> {
         if overruled && !provisional && before.is_some() {
             self.announce_overruled(part)?;
         }
+        self.tell(part, &applied, seq, now, provisional)
+    }
+
+    /// Makes the entries of what lost, and closes those that the write had seen.
+    pub(super) fn tell(
+        &mut self,
+        part: &Part,
+        applied: &Applied,
+        seq: u64,
+        now: i64,
+        provisional: bool,
+    ) -> Result<(), Halt> {
+        let Part { key, stamp, .. } = *part;
         if key.0.as_str() == TypeName::LOST {
             return Ok(());
         }
@@ -104,7 +120,7 @@ impl Draft<'_> {
     }
 
     /// Writes down what people shall read of it, and beside that which writes its author had seen.
-    fn write_lines(&mut self, key: &Key, stamp: Stamp, applied: &Applied, now: i64) -> Result<(), Halt> {
+    pub(super) fn write_lines(&mut self, key: &Key, stamp: Stamp, applied: &Applied, now: i64) -> Result<(), Halt> {
         let seq = self.seq + 1;
         let hidden = |path: &Path, replaced| Line {
             seq,

@@ -138,9 +138,9 @@ impl Draft<'_> {
         stamps.max().unwrap_or_else(|| state.stamp_at(&Path::root()))
     }
 
-    /// What lost lives where its record lives; everything else is judged.
+    /// What lost, and what may not be, lives where its record lives; everything else is judged.
     pub(super) fn partition(&self, type_name: &TypeName, document: &serde_json::Value) -> Partition {
-        if type_name.as_str() == TypeName::LOST
+        if matches!(type_name.as_str(), TypeName::LOST | TypeName::QUARANTINE)
             && let Some(partition) = document.get("partition").and_then(serde_json::Value::as_str)
         {
             return Partition(partition.to_owned());
@@ -192,12 +192,12 @@ impl Draft<'_> {
         self.news.partitions.entry(partition.clone()).or_default()
     }
 
-    fn head(&mut self, partition: &Partition, seq: u64) {
+    pub(super) fn head(&mut self, partition: &Partition, seq: u64) {
         let shift = self.shift_of(partition);
         shift.head = shift.head.max(seq);
     }
 
-    fn notify(&mut self, partition: Partition, key: &Key, seq: u64, by: Stamp) {
+    pub(super) fn notify(&mut self, partition: Partition, key: &Key, seq: u64, by: Stamp) {
         let Stamp { time: at, author, .. } = by;
         let (person, node) = (author.person, author.node);
         let (type_name, id) = key.clone();

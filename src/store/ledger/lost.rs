@@ -7,6 +7,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::apply::Part;
 use super::{Draft, Halt, Key};
 use crate::domain::ids::{RecordId, TypeName};
 use crate::domain::json as canonical;
@@ -88,18 +89,34 @@ impl Draft<'_> {
             let by = Stamp { time: latest.time.next(), ..latest };
             self.write_entry(id, "partition", json!(partition), by)?;
         }
-        Ok(())
+        self.move_quarantined(of, &partition)
     }
 
     fn write_entry(&mut self, id: RecordId, field: &str, value: Value, by: Stamp) -> Result<(), Halt> {
-        let key = (TypeName::built_in(TypeName::LOST), id);
-        let Some(before) = self.held(&key)?.cloned() else { return Ok(()) };
+        self.write_fields(&(TypeName::built_in(TypeName::LOST), id), vec![(field, value)], by)
+    }
+
+    /// Writes fields of an entry of either kind.
+    pub(super) fn write_fields(&mut self, key: &Key, fields: Vec<(&str, Value)>, by: Stamp) -> Result<(), Halt> {
+        let Some(before) = self.held(key)?.cloned() else { return Ok(()) };
         let mut state = before.state.clone();
-        let path = Path::root().property(field);
-        let change = Change { replaces: state.cover(&path), path, act: Act::Set(Content::json(value)) };
-        if state.apply(&[change], by, self.seq + 1, &|_, _| true).changed {
+        let write = |(field, value): (&str, Value)| {
+            let path = Path::root().property(field);
+            Change { replaces: before.state.cover(&path), path, act: Act::Set(Content::json(value)) }
+        };
+        let changes: Vec<Change> = fields.into_iter().map(write).collect();
+        if let Some(shadow) = self.shadow(key)? {
+            let now = self.clock.last.millis();
+            return self.apply_beside(
+                &Part { key, changes: &changes, stamp: by, revision: None },
+                Some(before),
+                shadow,
+                now,
+            );
+        }
+        if state.apply(&changes, by, self.seq + 1, &|_, _| true).changed {
             let document = state.document();
-            self.keep(&key, Some(&before), (state, document), by, before.flags.has(Flags::PROVISIONAL))?;
+            self.keep(key, Some(&before), (state, document), by, before.flags.has(Flags::PROVISIONAL))?;
         }
         Ok(())
     }

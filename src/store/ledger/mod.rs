@@ -8,6 +8,7 @@ mod apply;
 mod join;
 mod keep;
 mod lost;
+mod quarantine;
 mod retime;
 mod save;
 
@@ -26,6 +27,8 @@ use crate::domain::stamp::Stamp;
 
 pub(super) use join::CURSOR;
 pub(super) use keep::here;
+pub(super) use quarantine::SHADOW;
+pub use quarantine::kept_save;
 pub(super) use retime::{Unchecked, Untimed};
 
 pub(super) type Key = (TypeName, RecordId);
@@ -85,6 +88,8 @@ pub(super) struct Quiet {
     pub unsent: bool,
     pub untimed: bool,
     pub moved: bool,
+    /// No record has a shadow.
+    pub shadows: bool,
 }
 
 /// One line of history. Without an act it is not shown and only remembers what a write had seen.
@@ -187,6 +192,18 @@ impl<'a> Ledger<'a> {
                 }
                 Ok(Outcome::Received(std::mem::take(&mut progress.verdicts)))
             }
+            Request::Quarantine { saves, by, now } => {
+                if progress.step == 0 {
+                    self.prepare(saves.iter().flat_map(|denied| keys_of(&denied.save)).collect())?;
+                }
+                while let Some(denied) = saves.get(progress.step) {
+                    let verdict = self.attempt(|draft| draft.quarantine(denied, *by, *now))?;
+                    progress.verdicts.push(verdict);
+                    progress.step += 1;
+                }
+                Ok(Outcome::Received(std::mem::take(&mut progress.verdicts)))
+            }
+            Request::Admit { entries, save, by, now } => self.attempt(|draft| draft.admit(entries, *save, *by, *now)),
             Request::Join { page, now } => {
                 if progress.step == 0 {
                     self.require(self.needs_of_page(page))?;
@@ -251,6 +268,10 @@ impl<'a> Ledger<'a> {
             Request::Receive { saves, .. } => {
                 saves.iter().flat_map(keys_of).flat_map(|key| self.needs_of_key(key)).collect()
             }
+            Request::Quarantine { saves, .. } => {
+                let keys = saves.iter().flat_map(|denied| keys_of(&denied.save));
+                keys.flat_map(|key| self.needs_of_key(key)).collect()
+            }
             Request::Join { page, .. } => self.needs_of_page(page),
             Request::Acknowledge(saves) if !self.quiet.unsent => saves.iter().copied().map(Need::Sent).collect(),
             Request::Local(changes) => changes
@@ -258,12 +279,20 @@ impl<'a> Ledger<'a> {
                 .filter(|change| change.expect.is_some())
                 .map(|change| Need::Local(change.kind.to_owned(), change.key.clone()))
                 .collect(),
-            Request::Acknowledge(_) | Request::Forget(_) | Request::Rejudge(_) | Request::Retime { .. } => Vec::new(),
+            Request::Admit { .. }
+            | Request::Acknowledge(_)
+            | Request::Forget(_)
+            | Request::Rejudge(_)
+            | Request::Retime { .. } => Vec::new(),
         }
     }
 
     fn needs_of_key(&self, key: Key) -> Vec<Need> {
         let mut needs = vec![Need::Record(key.clone())];
+        if !self.quiet.shadows {
+            let (kind, of) = quarantine::shadow_of(&key);
+            needs.push(Need::Local(kind, of));
+        }
         if !self.quiet.entries && key.0.as_str() != TypeName::LOST {
             needs.push(Need::Entries(key));
         }
@@ -354,7 +383,7 @@ trait Effective {
 impl Effective for () {}
 impl Effective for Verdict {
     fn is_effective(&self) -> bool {
-        *self == Verdict::Accepted
+        !matches!(self, Verdict::Refused(_))
     }
 }
 impl Effective for Outcome {

@@ -156,7 +156,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn receive(&mut self, save: &Save, now: i64, relay: bool) -> Result<Verdict, Halt> {
-        if let Err(why) = check(save) {
+        if let Err(why) = check(save, Limits::Held) {
             return Ok(Verdict::Refused(why));
         }
         for record in &save.records {
@@ -168,7 +168,8 @@ impl Draft<'_> {
                 if !waiting.contains(&part) {
                     waiting.push(part.clone());
                     self.facts.waiting.insert(key.clone(), waiting);
-                    self.news.waits.push((key, part));
+                    self.news.waits.push((key.clone(), part));
+                    self.wait_for_denied(&key, now)?;
                 }
                 continue;
             }
@@ -221,22 +222,29 @@ pub(super) fn encode(save: &Save) -> Result<Vec<u8>, Halt> {
     Ok(body)
 }
 
+/// Whether a save may have any size: what is kept from being is kept whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limits {
+    Held,
+    Waived,
+}
+
 /// Why a save that another node made cannot be kept here, in words for people.
-fn check(save: &Save) -> Result<(), String> {
+pub(super) fn check(save: &Save, limits: Limits) -> Result<(), String> {
     if save.records.is_empty() {
         return Err("it holds no records".into());
     }
-    if save.records.len() > MAX_RECORDS {
+    if limits == Limits::Held && save.records.len() > MAX_RECORDS {
         return Err(format!("it holds more than {MAX_RECORDS} records"));
     }
-    let mut total = 0;
+    let mut total = 0usize;
     for record in &save.records {
         // what cannot be counted cannot be kept either
         let size = json::size(&record.changes).unwrap_or(usize::MAX / 4);
-        if size > 2 * MAX_RECORD_BYTES {
+        if limits == Limits::Held && size > 2 * MAX_RECORD_BYTES {
             return Err(format!("a record in it is larger than {MAX_RECORD_BYTES} bytes"));
         }
-        total += size;
+        total = total.saturating_add(size);
         let seen = record.changes.iter().flat_map(|change| stamps(&change.replaces));
         let mut times = seen.map(|stamp| stamp.time).chain([record.time]);
         if times.any(|time| time.0 < 0 || time.millis() >= LAST_TIME) || record.time == Hlc::ZERO {
@@ -252,7 +260,7 @@ fn check(save: &Save) -> Result<(), String> {
             return Err("a record in it is no object".into());
         }
     }
-    if total > 2 * MAX_SAVE_BYTES {
+    if limits == Limits::Held && total > 2 * MAX_SAVE_BYTES {
         return Err(format!("it is larger than {MAX_SAVE_BYTES} bytes"));
     }
     Ok(())

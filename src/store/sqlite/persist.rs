@@ -14,7 +14,7 @@ use crate::domain::record::EffectKind;
 use crate::domain::record::pack::{Values, pack};
 use crate::domain::stamp::Stamp;
 use crate::store::StoreError;
-use crate::store::ledger::{Facts, Key, Line, News, Outgoing};
+use crate::store::ledger::{Facts, Key, Line, News, Outgoing, SHADOW};
 
 /// All that is to be written, encoded.
 struct Sheets {
@@ -335,6 +335,7 @@ fn encode(
         }
     }
     for ((kind, key), value) in news.locals {
+        book.shadows |= kind == SHADOW;
         match value {
             Some(value) => sheets.locals.push([Cell::Text(kind), Cell::Text(key), Cell::Text(value.to_string())]),
             None => sheets.cleared.push((kind, key)),
@@ -381,8 +382,14 @@ fn history_row(record: i64, line: Line, names: &mut Names) -> Vec<Cell> {
     row
 }
 
-const ACTS: [EffectKind; 5] =
-    [EffectKind::Changed, EffectKind::Overruled, EffectKind::Moved, EffectKind::Binned, EffectKind::Restored];
+const ACTS: [EffectKind; 6] = [
+    EffectKind::Changed,
+    EffectKind::Overruled,
+    EffectKind::Moved,
+    EffectKind::Binned,
+    EffectKind::Restored,
+    EffectKind::Denied,
+];
 
 fn act_number(act: EffectKind) -> i64 {
     ACTS.iter().position(|other| *other == act).map_or(0, |at| at as i64)

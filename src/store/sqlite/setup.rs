@@ -14,6 +14,7 @@ use crate::domain::clock::{Clock, Hlc};
 use crate::domain::ids::{Incarnation, NodeId, Partition, TypeName};
 use crate::domain::record::pack::Dictionary;
 use crate::domain::stamp::Author;
+use crate::store::ledger::SHADOW;
 use crate::store::{Digest, StoreError};
 
 /// In order; each is applied once and never edited after a release.
@@ -79,6 +80,8 @@ pub(super) struct Book {
     pub unsent: i64,
     pub untimed: i64,
     pub moved: i64,
+    /// Whether any record has a shadow.
+    pub shadows: bool,
     /// How many authors, names, types and partitions are on disk.
     pub written: [usize; 4],
 }
@@ -183,10 +186,11 @@ pub(super) async fn load(conn: &mut SqliteConnection) -> Result<(Names, Book), S
            (select count(*) from waiting),
            (select count(*) from outbox),
            (select count(*) from moved),
-           (select count(*) from outbox where unchecked is not null)
+           (select count(*) from outbox where unchecked is not null),
+           exists (select 1 from local where kind = ?)
          from node",
     );
-    let row = row.fetch_one(&mut *conn).await.map_err(failed)?;
+    let row = row.bind(SHADOW).fetch_one(&mut *conn).await.map_err(failed)?;
     let number = |at: usize| row.try_get::<i64, _>(at).map_err(failed);
     book.seq = number(0)? as u64;
     book.clock = Clock { last: Hlc(number(1)?) };
@@ -194,6 +198,7 @@ pub(super) async fn load(conn: &mut SqliteConnection) -> Result<(Names, Book), S
     book.next_position = number(3)? + 1;
     (book.waiting, book.unsent, book.moved) = (number(4)?, number(5)?, number(6)?);
     book.untimed = number(7)?;
+    book.shadows = number(8)? != 0;
 
     let mut types = Ordinals::default();
     for row in sqlx::query("select name from type order by ordinal").fetch_all(&mut *conn).await.map_err(failed)? {

@@ -269,6 +269,7 @@ fn quiet(book: &Book) -> Quiet {
         unsent: book.unsent == 0,
         untimed: book.untimed == 0,
         moved: book.moved == 0,
+        shadows: !book.shadows,
     }
 }
 
@@ -302,6 +303,8 @@ fn weigh(request: &Request) -> usize {
     match request {
         Request::Save(save) => save.records.iter().map(|record| 256 + 128 * record.changes.len()).sum(),
         Request::Receive { saves, .. } => saves.iter().map(|save| 512 * save.records.len()).sum(),
+        Request::Quarantine { saves, .. } => saves.iter().map(|denied| 2048 * denied.save.records.len()).sum(),
+        Request::Admit { entries, .. } => 4096 * entries.len(),
         Request::Join { page, .. } => page.rows.iter().map(|row| 512 + row.state.len()).sum(),
         Request::Acknowledge(saves) => 64 * saves.len(),
         Request::Local(changes) => 256 * changes.len(),

@@ -161,6 +161,7 @@ fn change(line: &HistoryLine, who: &Who) -> Value {
         EffectKind::Moved => "moved",
         EffectKind::Binned => "binned",
         EffectKind::Restored => "restored",
+        EffectKind::Denied => "denied",
     };
     let mut said = json!({ "pointer": line.path.to_string(), "act": act });
     if let Some(old) = &line.old {

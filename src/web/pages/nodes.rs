@@ -206,7 +206,7 @@ pub async fn change(sent: Sent, id: Path<String>) -> WebResult {
         frame: sent.frame(Here::Nodes).await?,
         question: format!("Withdraw {}?", known.name),
         consequences: vec![
-            "It fetches and sends nothing any more. Saves that it still holds stay on it and do not come here."
+            "It fetches nothing any more. Saves that it still holds come into quarantine, where you decide about them."
                 .to_owned(),
             "What came from it before stays. It cannot be let in again; a new invitation makes a new node.".to_owned(),
         ],

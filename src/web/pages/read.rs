@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::domain::FieldError;
-use crate::domain::ids::{NodeId, PersonId, TypeName};
+use crate::domain::ids::{NodeId, PersonId, THE_HUB, TypeName};
 use crate::domain::path::Path;
 use crate::domain::record::EffectKind;
 use crate::domain::schema::Schema;
@@ -136,6 +136,7 @@ impl<'a> Names<'a> {
             Some(person) if !person.name.is_empty() => person.name.clone(),
             Some(person) => person.email.clone(),
             None if id.is_nil() => "The operator".to_owned(),
+            None if id == THE_HUB => "The hub".to_owned(),
             None => "A program".to_owned(),
         }
     }
@@ -226,6 +227,10 @@ fn happening(reading: &Reading, names: &Names<'_>, lines: &[HistoryLine]) -> Hap
         (Tone::Plain, "moved an item".to_owned())
     } else if is(EffectKind::Overruled) {
         (Tone::Merge, "saved a value that lost against a later one".to_owned())
+    } else if is(EffectKind::Denied) {
+        (Tone::Stop, "saved what the hub did not accept; it is in quarantine".to_owned())
+    } else if first.stamp.author.person == THE_HUB {
+        (Tone::Stop, "put back what stands, in place of what it did not accept".to_owned())
     } else {
         let tone = if has(EffectKind::Overruled) { Tone::Merge } else { Tone::Info };
         (tone, format!("saved {}", counted(valued.len().max(1) as u64, "field", "fields")))
@@ -237,6 +242,9 @@ fn happening(reading: &Reading, names: &Names<'_>, lines: &[HistoryLine]) -> Hap
         let mut label = reader.label(&pointer);
         if line.act == EffectKind::Overruled {
             label.push_str(" (lost)");
+        }
+        if line.act == EffectKind::Denied {
+            label.push_str(" (not accepted)");
         }
         Change { label, old: words(line.old.as_ref()), new: words(line.new.as_ref()) }
     });
@@ -253,7 +261,8 @@ fn happening(reading: &Reading, names: &Names<'_>, lines: &[HistoryLine]) -> Hap
 
 /// The lines of a save that have a value to show, in the order of the form; what a line above one shows is not shown twice.
 fn valued<'a>(reading: &Reading, lines: &'a [HistoryLine]) -> Vec<&'a HistoryLine> {
-    let has_value = |line: &&HistoryLine| matches!(line.act, EffectKind::Changed | EffectKind::Overruled);
+    let has_value =
+        |line: &&HistoryLine| matches!(line.act, EffectKind::Changed | EffectKind::Overruled | EffectKind::Denied);
     let shows = |outer: &HistoryLine, line: &HistoryLine| {
         let (above, below) = (&outer.path.0, &line.path.0);
         let is_empty = outer.new.as_ref().is_none_or(|new| new.as_array().is_some_and(Vec::is_empty));
