@@ -14,7 +14,7 @@ use jiff::tz::{Offset, TimeZone};
 use outpost::domain::form::{Action, Base, Context, Form, Layout, Posted, Verb, decode};
 use outpost::domain::ids::{RecordId, RevisionId, SaveId, TypeName};
 use outpost::domain::schema::Schema;
-use outpost::views::attention::{AttentionPage, Edited, Invalid, Lost, Settled};
+use outpost::views::attention::{AttentionPage, Denied, DeniedField, Edited, Invalid, Lost, Settled};
 use outpost::views::confirm::ConfirmPage;
 use outpost::views::demo::{DemoNode, DemoPage};
 use outpost::views::error::ErrorPage;
@@ -382,6 +382,7 @@ fn record_page(frame: Frame) -> RecordPage {
             node(Tone::Ok, "check", "Platform 7", "since 14:30, where it was typed"),
             node(Tone::Wait, "clock", "Boat Alma", "has the version of Tue 18:40"),
         ],
+        denied: vec![],
         binned: None,
     }
 }
@@ -503,6 +504,52 @@ fn design(frame: Frame) -> DesignPage {
     }
 }
 
+fn denied(may_decide: bool) -> Denied {
+    let field = |label: &str, denied: &str, stands: Option<&str>| DeniedField {
+        label: label.into(),
+        denied: Shown::Text(denied.into()),
+        stands: stands.map(|stands| Shown::Text(stands.into())),
+    };
+    Denied {
+        id: "d41".into(),
+        csrf: "c5rf-t0ken".into(),
+        record: Some(Link::to("/records/work-order/1", "Replace hydraulic pump seal")),
+        name: "Replace hydraulic pump seal".into(),
+        since: when("2026-05-14T11:02:00Z"),
+        by: Person::named("Ingrid Solheim"),
+        words: "Ingrid Solheim saved it on Tue at 18:40 on Platform 7".into(),
+        reason: "Not accepted: Ingrid Solheim may not sign in any more.".into(),
+        decided: (!may_decide)
+            .then(|| "An admin decides about it at the hub. Until then nothing of it is lost.".into()),
+        fields: vec![
+            field("Due", "16 May 2026", Some("14 May 2026")),
+            field("Findings", "Seal worn through on the drive side, shaft scored 0.2 mm", Some("Not answered")),
+        ],
+        remark: String::new(),
+        may_decide,
+        back: "/attention".into(),
+    }
+}
+
+fn denied_creation() -> Denied {
+    let field = |label: &str, denied: &str| DeniedField {
+        label: label.into(),
+        denied: Shown::Text(denied.into()),
+        stands: None,
+    };
+    Denied {
+        id: "d42".into(),
+        record: None,
+        name: "Crane C-02 yearly".into(),
+        by: Person::named("Tomás Reyes"),
+        words: "Tomás Reyes made it on Tue at 09:12 on Boat Alma".into(),
+        reason: "Not accepted: the device it was made on was revoked.".into(),
+        fields: vec![field("Asset", "Crane C-02"), field("Result", "Passed")],
+        remark: "2 later saves in this record came after it and will follow it if it is admitted.".into(),
+        ..denied(true)
+    }
+}
+
 fn attention(frame: Frame) -> AttentionPage {
     let tab = |words: &str, count: u64, current| Tab {
         href: "/attention".into(),
@@ -521,7 +568,9 @@ fn attention(frame: Frame) -> AttentionPage {
             tab("Lost values", 2, false),
             tab("No longer valid", 2, false),
             tab("Edited after deletion", 1, false),
+            tab("Not accepted", 2, false),
         ],
+        denied: vec![denied(true), denied_creation()],
         lost: vec![
             Lost {
                 record: Link::to("/records/work-order/1", "Replace hydraulic pump seal"),
@@ -910,6 +959,8 @@ fn pages() -> Vec<(&'static str, String)> {
         }
         .render(),
     );
+    let mine = RecordPage { denied: vec![denied(false)], ..record_page(edge(here())) };
+    add("record-denied", mine.render());
     add(
         "record-bin",
         RecordPage { binned: Some("Tomás Reyes put it there at 14:20".into()), ..record_page(hub(here())) }.render(),

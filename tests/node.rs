@@ -3,10 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use outpost::domain::ids::PersonId;
+use outpost::domain::clock::Hlc;
+use outpost::domain::ids::{Incarnation, PersonId, RecordId, SaveId, TypeName};
+use outpost::domain::path::Path;
 use outpost::domain::people::{Actor, Role};
-use outpost::node::{Caches, Identity, Node, NodeError, World};
+use outpost::domain::protocol::{Enrol, Push};
+use outpost::domain::record::{Act, Change, Content, Cover};
+use outpost::domain::save::{Save, SavedRecord};
+use outpost::domain::stamp::Author;
+use outpost::node::{Caches, Identity, Node, NodeError, Nodes, World};
 use outpost::store::Model;
+use outpost::sync::Hub;
+use serde_json::{Value, json};
 
 /// A clock that is set, and dice that are known.
 struct Fixed {
@@ -221,4 +229,67 @@ async fn a_patch_of_a_version_that_is_gone_is_told_and_changes_nothing() {
 
 fn merge_remove() -> outpost::node::Patch {
     outpost::node::Patch::Merge(serde_json::json!({"text": null}))
+}
+
+/// A save of a note's text on an edge.
+fn typed(author: Author, id: RecordId, number: u128, changes: Vec<Change>, world: &Fixed) -> Push {
+    let type_name = TypeName::custom("note").expect("a name");
+    let time = Hlc::at(world.now() + number as i64);
+    let records = vec![SavedRecord { type_name, id, revision: None, time, changes }];
+    Push { since: 0, saves: vec![Save { id: SaveId(number << 96), author, records }] }
+}
+
+#[tokio::test]
+async fn what_somebody_saves_after_she_was_stopped_waits_for_an_admin() {
+    let (node, world) = hub().await;
+    node.create_type(&Actor::Operator, "note", SCHEMA.as_bytes()).await.expect("it is made");
+    let ingrid =
+        node.add_person(&Actor::Operator, "ingrid@example.org", "Ingrid", Role::Staff, None).await.expect("added");
+    let hub = Hub::of(&node, world.clone()).await.expect("the store answers");
+    let token = hub.invite("Platform 7", json!("all"), false).await.expect("an invitation");
+    let secret = "PDaJ5Gd2Tmyl7nVqD0J4jw".to_owned();
+    let enrolled = hub.enrol(&Enrol { token, name: String::new(), secret }).await.expect("it is let in");
+    let edge = hub.recognise(Some(&enrolled.credential)).await.expect("it is known");
+    let author = Author { node: enrolled.node, incarnation: Incarnation(5), person: ingrid.id };
+    let id = RecordId::from_u128(1);
+    let set =
+        |path: Path, value: Value| Change { path, act: Act::Set(Content::json(value)), replaces: Cover::nothing() };
+    let made = typed(author, id, 1, vec![set(Path::root(), json!({"text": "a"}))], &world);
+    let verdict = hub.push(&edge, made.clone()).await.expect("answered").verdicts.remove(0);
+    assert_eq!((verdict.refused, verdict.quarantined), (None, None));
+
+    node.set_disabled(&Actor::Operator, ingrid.id, true).await.expect("stopped");
+    let text = Path::root().property("text");
+    let later = typed(author, id, 2, vec![set(text, json!("b"))], &world);
+    for _ in 0..2 {
+        let verdict = hub.push(&edge, later.clone()).await.expect("answered").verdicts.remove(0);
+        assert_eq!(verdict.quarantined.as_deref(), Some("Ingrid may not sign in any more"));
+    }
+    let again = hub.push(&edge, made).await.expect("answered").verdicts.remove(0);
+    assert_eq!(again.quarantined, None, "what was accepted before stays so");
+    let value = async || node.record(&Actor::Operator, "note", id).await.expect("there").document.value;
+    assert_eq!(value().await, json!({"text": "a"}));
+
+    let waiting = node.quarantine(&Actor::Operator, Some("open"), 10, None).await.expect("listed").items;
+    assert_eq!(waiting.len(), 1);
+    let hers = node.quarantine(&Actor::Person { id: ingrid.id, role: Role::Staff }, None, 10, None).await;
+    assert_eq!(hers.expect("listed").items.len(), 1);
+    let others = node.quarantine(&someone(Role::Designer), None, 10, None).await;
+    assert!(others.expect("listed").items.is_empty());
+    let denied = node.admit(&someone(Role::Designer), waiting[0].id).await;
+    assert!(matches!(denied, Err(NodeError::Denied(_))), "{denied:?}");
+    node.admit(&Actor::Operator, waiting[0].id).await.expect("it is admitted");
+    assert_eq!(value().await, json!({"text": "b"}));
+
+    // a revoked device hands over, and is told nothing of what is here
+    hub.revoke(enrolled.node).await.expect("it is known");
+    assert!(hub.authenticate(Some(&enrolled.credential)).await.is_err());
+    let edge = hub.recognise(Some(&enrolled.credential)).await.expect("it is known");
+    let made = typed(author, RecordId::from_u128(2), 3, vec![set(Path::root(), json!({"text": "c"}))], &world);
+    let pushed = hub.push(&edge, made).await.expect("answered");
+    assert_eq!(pushed.verdicts[0].quarantined.as_deref(), Some("the device it was made on was revoked"));
+    assert!(pushed.partitions.is_empty());
+    let waiting = node.quarantine(&Actor::Operator, Some("open"), 10, None).await.expect("listed").items;
+    let back = node.send_back(&Actor::Operator, waiting[0].id, "Not from a stolen device").await.expect("sent back");
+    assert_eq!(back.decision.and_then(|decision| decision.word).as_deref(), Some("Not from a stolen device"));
 }

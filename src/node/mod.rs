@@ -8,6 +8,7 @@ mod identity;
 mod link;
 mod memory;
 mod people;
+mod quarantine;
 mod records;
 mod types;
 
@@ -30,6 +31,9 @@ pub use identity::{Identity, Role as NodeRole, Upstream};
 pub use link::{KnownNode, Link, LinkState, LinkStatus, NodeChange, Nodes, settled};
 pub use memory::{Caches, Revision, Type};
 pub use people::{ApiToken, Person, Session, SignIn, hash_password};
+pub use quarantine::{
+    Decision, DeniedAct, DeniedChange, MAX_WORD, Quarantine, QuarantineState, Quarantined, RefusedSave, WaitingSave,
+};
 pub use records::{Created, ImportedRow, Patch, Verdict};
 pub use types::{CheckReport, Published};
 

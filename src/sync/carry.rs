@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::clock::{Asked, Offset};
@@ -12,7 +11,7 @@ use crate::domain::ids::{Partition, SaveId};
 use crate::domain::protocol::{Failure, Hello, PROTOCOLS, Pull, Push, Reached};
 use crate::domain::save::Save;
 use crate::domain::session::{Doing, Event, Holding, Step};
-use crate::node::{Identity, World};
+use crate::node::{Identity, RefusedSave, World};
 use crate::store::{LocalChange, PulledPage, Request, Store, StoreError};
 
 /// Carries out what the session says, between a store and a transport.
@@ -27,21 +26,9 @@ pub struct Carrier {
     pub below: Option<(Arc<Hub>, Arc<Relay>)>,
 }
 
-/// A save that the hub does not take: out of the outbox, so that it holds up no other, and kept as it was made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SetAside {
-    pub save: Save,
-    pub reason: String,
-    /// Milliseconds since 1970.
-    pub at: i64,
-}
-
-const SET_ASIDE: &str = "refused-save";
-
 /// The saves that the hub does not take, in no particular order.
-pub async fn set_aside(store: &dyn Store) -> Result<Vec<SetAside>, StoreError> {
-    let kept = store.locals(SET_ASIDE).await?.into_iter();
-    kept.map(|(_, value)| serde_json::from_value(value).map_err(|err| StoreError::Damaged(err.to_string()))).collect()
+pub async fn set_aside(store: &dyn Store) -> Result<Vec<RefusedSave>, StoreError> {
+    RefusedSave::all(store).await
 }
 
 impl From<StoreError> for Failure {
@@ -179,9 +166,9 @@ impl Carrier {
 
     async fn put_aside(&self, save: Save, reason: String) -> Result<(), StoreError> {
         let key = save.id.to_string();
-        let value: Value = serde_json::to_value(SetAside { save, reason, at: self.now() })
+        let value: Value = serde_json::to_value(RefusedSave { save, reason, at: self.now() })
             .map_err(|err| StoreError::Damaged(err.to_string()))?;
-        let change = LocalChange { kind: SET_ASIDE, key, value: Some(value), expect: None };
+        let change = LocalChange { kind: RefusedSave::KIND, key, value: Some(value), expect: None };
         self.store.write(Request::Local(vec![change])).await.map(|_| ())
     }
 

@@ -19,7 +19,7 @@ mod transport;
 pub mod http;
 pub mod wire;
 
-pub use carry::{Carrier, SetAside, set_aside};
+pub use carry::{Carrier, set_aside};
 pub use clock::{Corrected, Offset};
 pub use enrolment::{EnrolError, NodeRecord, enrol, invite, nodes, revoke};
 pub use http_transport::HttpTransport;

@@ -3,6 +3,7 @@
 use askama::Template;
 use askama::filters::HtmlSafe;
 
+use super::attention::Denied;
 use super::frame::Frame;
 use super::part::{self, Empty, Happening, Link, Markup, NodeRow, Reach, Tab, When};
 use super::reading::Section;
@@ -219,6 +220,8 @@ pub struct RecordPage {
     pub history: Vec<Happening>,
     pub history_total: u64,
     pub places: Vec<NodeRow>,
+    /// Saves in it that the hub did not accept, as far as they are this person's business.
+    pub denied: Vec<Denied>,
     /// Who put it in the bin and when: "Tomás Reyes put it in the bin at 14:20".
     pub binned: Option<String>,
 }

@@ -31,7 +31,7 @@ impl Signed {
             person: Some(Person::named(name)),
             may: May { edit: role >= Role::Staff, design: role >= Role::Designer, admin: role >= Role::Admin },
             types: rail(&app.node, &tallies),
-            attention: attention(&app.node, &tallies).await?,
+            attention: attention(self, &tallies).await?,
             csrf: self.session.csrf.clone(),
             banner: status(app).await?.and_then(|status| banner(app, &status, &self.clock(), &here)),
             toast: told.map(|words| Toast { words: words.into(), undo: None }),
@@ -85,11 +85,20 @@ pub fn living(tallies: &[Tally], name: &TypeName) -> u64 {
     tallies.iter().find(|tally| tally.type_name == *name).map_or(0, |tally| tally.living)
 }
 
-/// How many things wait for a person: lost values nobody decided about, and records that are flagged.
-async fn attention(node: &Node, tallies: &[Tally]) -> Result<Total, WebError> {
-    let lost = tallies.iter().any(|tally| tally.type_name.as_str() == TypeName::LOST && tally.living > 0);
-    let open = if lost { open_lost(node).await? } else { Total::default() };
-    Ok(Total { n: open.n + tallies.iter().map(|tally| tally.flagged).sum::<u64>(), ..open })
+/// How many things wait for a person: lost values nobody decided about, records that are flagged, and what is in
+/// quarantine, as far as it is this person's business.
+async fn attention(signed: &Signed, tallies: &[Tally]) -> Result<Total, WebError> {
+    let has = |name: &str| tallies.iter().any(|tally| tally.type_name.as_str() == name && tally.living > 0);
+    let lost = if has(TypeName::LOST) { open_lost(signed.node()).await? } else { Total::default() };
+    let denied = if has(TypeName::QUARANTINE) { open_denied(signed).await? } else { Total::default() };
+    let flagged = tallies.iter().map(|tally| tally.flagged).sum::<u64>();
+    Ok(Total { n: lost.n + denied.n + flagged, more: lost.more || denied.more })
+}
+
+/// How many saves that were not accepted are undecided, counted up to [`MANY`].
+pub async fn open_denied(signed: &Signed) -> Result<Total, WebError> {
+    let found = signed.node().quarantine(&signed.actor, Some("open"), MANY, None).await?;
+    Ok(Total { n: found.items.len() as u64, more: found.next.is_some() })
 }
 
 /// How many values lost and nobody has decided, counted up to [`MANY`].

@@ -6,7 +6,8 @@ use actix_web::{FromRequest, Handler, Resource, Responder};
 
 use super::error::{WebError, WebResult};
 use super::pages::{
-    attention, demo, design, docs, form, history, home, list, live, nodes, people, record, sign, sync, types,
+    attention, demo, design, docs, form, history, home, list, live, nodes, people, quarantine, record, sign, sync,
+    types,
 };
 use super::{api, assets};
 
@@ -31,6 +32,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .service(only_get("/records/{type}/{id}/history", history::show))
         .service(only_get("/attention", attention::show))
         .service(only_post("/conflicts/{id}", attention::decide))
+        .service(only_post("/quarantine/{id}", quarantine::decide))
+        .service(only_get("/quarantine/{id}/export", quarantine::export))
         .service(both("/sync", sync::show, sync::steer))
         .service(both("/nodes", nodes::show, nodes::invite))
         .service(only_post("/nodes/{id}", nodes::change))

@@ -128,10 +128,12 @@ pub enum Done {
     Changed,
     PasswordSet,
     Withdrawn,
+    Admitted,
+    SentBack,
 }
 
 impl Done {
-    const ALL: [(Done, &'static str, &'static str); 13] = [
+    const ALL: [(Done, &'static str, &'static str); 15] = [
         (Done::Saved, "saved", "Saved here."),
         (Done::Unchanged, "unchanged", "Nothing was different, so nothing was saved."),
         (Done::Binned, "binned", "Moved to the bin. Nothing of it is lost."),
@@ -145,6 +147,8 @@ impl Done {
         (Done::Changed, "changed", "Changed."),
         (Done::PasswordSet, "password", "The password is set. Whoever was signed in with the old one is signed out."),
         (Done::Withdrawn, "withdrawn", "Withdrawn. It fetches nothing any more."),
+        (Done::Admitted, "admitted", "Admitted. It is in the record now."),
+        (Done::SentBack, "sent-back", "Sent back. Whoever saved it is told why."),
     ];
 
     fn code(self) -> &'static str {

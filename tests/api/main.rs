@@ -7,6 +7,7 @@ mod events;
 mod links;
 mod lists;
 mod operation;
+mod quarantine;
 mod records;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,6 +5,7 @@ mod elsewhere;
 mod forms;
 mod hostile;
 mod looks;
+mod quarantine;
 mod records;
 mod signing;
 #[path = "../support/mod.rs"]

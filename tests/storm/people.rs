@@ -69,6 +69,8 @@ pub struct Memory {
     pub saves: u64,
     /// Records whose creation the hub did not permit.
     pub unborn: BTreeSet<(TypeName, RecordId)>,
+    /// Items whose adding it did not permit: what is written inside them is told by the history alone.
+    pub unmade: BTreeSet<(RecordId, Path)>,
 }
 
 /// Whether the hub does not permit a save of an edge.
@@ -91,6 +93,9 @@ impl Memory {
                 _ => continue,
             };
             if denied {
+                if matches!(change.path.0.last(), Some(Segment::Item(_))) {
+                    self.unmade.insert((id, change.path.clone()));
+                }
                 continue;
             }
             self.written.push(Written { type_name: type_name.clone(), id, path: change.path.clone(), tag, value });
@@ -100,7 +105,12 @@ impl Memory {
     /// What is nowhere any more although it was saved, leaf by leaf. `held` and `lost` are the hub's.
     pub fn missing(&self, held: &BTreeMap<(TypeName, RecordId), Held>, lost: &[Held]) -> Vec<String> {
         let mut missing = Vec::new();
-        let born = |written: &&Written| !self.unborn.contains(&(written.type_name.clone(), written.id));
+        let inside = |written: &Written| {
+            let above = written.path.parent().unwrap_or_default();
+            self.unmade.contains(&(written.id, above))
+        };
+        let born =
+            |written: &&Written| !self.unborn.contains(&(written.type_name.clone(), written.id)) && !inside(written);
         for written in self.written.iter().filter(born) {
             let Some(held) = held.get(&(written.type_name.clone(), written.id)) else {
                 missing.push(format!("the record of {written:?}"));
@@ -282,7 +292,12 @@ pub fn stamp_of(held: &Held, save: SaveId, changes: &[Change]) -> Option<Stamp> 
     for change in changes {
         note(held.state.stamp_at(&change.path));
         if let Some(place) = held.state.place(&change.path) {
-            place.removal.iter().for_each(|removal| note(removal.stamp));
+            // at the hub a removal may be written over at once, with the same
+            let removed = place.removal.iter().map(|removal| match removal.stamp.author.person {
+                THE_HUB if change.act == Act::Remove => Stamp { tag: save.tag(), ..removal.stamp },
+                _ => removal.stamp,
+            });
+            removed.for_each(&mut note);
             place.order.iter().for_each(|order| note(order.stamp));
         }
     }

@@ -175,8 +175,8 @@ impl Feed {
 
     async fn push(&mut self, seq: u64, type_name: &TypeName, id: RecordId) -> Result<(), StoreError> {
         let bytes = match type_name.as_str() {
-            // a publication comes with its type; people are nobody else's business
-            TypeName::REVISION | TypeName::PERSON => return Ok(()),
+            // a publication comes with its type; people and what they may not do are nobody else's business
+            TypeName::REVISION | TypeName::PERSON | TypeName::QUARANTINE => return Ok(()),
             TypeName::TYPE => {
                 let held = self.app.node.store().record(type_name, id).await?;
                 let name = held.as_ref().and_then(|held| held.document.value.get("name")?.as_str());

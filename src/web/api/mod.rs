@@ -11,6 +11,7 @@ mod health;
 mod nodes;
 mod openapi;
 mod problem;
+mod quarantine;
 pub(super) mod query;
 mod records;
 mod time;
@@ -29,6 +30,8 @@ use crate::domain::ids::RecordId;
 
 pub use openapi::{document, openapi};
 pub use problem::Problem;
+pub use quarantine::whole as exported;
+pub use write::Who;
 
 /// Puts the API in its place. The server has to hold a [`web::Data`] of [`crate::web::App`].
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -58,6 +61,10 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .service(at("/conflicts").get(conflicts::list).done())
         .service(at("/conflicts/{id}/restore").on(Method::POST, conflicts::restore).done())
         .service(at("/conflicts/{id}/dismiss").on(Method::POST, conflicts::dismiss).done())
+        .service(at("/quarantine").get(quarantine::list).done())
+        .service(at("/quarantine/{id}").get(quarantine::show).done())
+        .service(at("/quarantine/{id}/admit").on(Method::POST, quarantine::admit).done())
+        .service(at("/quarantine/{id}/return").on(Method::POST, quarantine::send_back).done())
         .service(at("/events").get(events::stream).done())
         .service(at("/nodes").get(nodes::list).done())
         .service(at("/nodes/invitations").on(Method::POST, nodes::invite).done())

@@ -1,9 +1,11 @@
-//! `/attention`: values that lost a merge, records that no longer fit, edits that met a deletion; and what people decide.
+//! `/attention`: values that lost a merge, records that no longer fit, edits that met a deletion, saves that were not
+//! accepted; and what people decide.
 
 use actix_web::web::{Path, Query};
 use serde::Deserialize;
 
 use super::id;
+use super::quarantine::denied;
 use super::read::{Names, Readings, address, brief, versus};
 use crate::domain::people::{Operation, Role};
 use crate::node::{Conflict, Verdict};
@@ -12,7 +14,7 @@ use crate::views::attention::{AttentionPage, Edited, Invalid, Lost, Settled};
 use crate::views::frame::Here;
 use crate::views::part::{Pointer, Post, Tab, Tone, Total};
 use crate::web::error::{WebError, WebResult};
-use crate::web::frame::{MANY, open_lost};
+use crate::web::frame::{MANY, open_denied, open_lost};
 use crate::web::htmx::{Htmx, show as shown};
 use crate::web::sent::Sent;
 use crate::web::session::{Done, Signed, local_path};
@@ -20,7 +22,7 @@ use crate::web::session::{Done, Signed, local_path};
 #[derive(Deserialize)]
 pub struct Wanted {
     kind: Option<String>,
-    /// Where a page of lost values begins.
+    /// Where a page of lost values, or of what was not accepted, begins.
     cursor: Option<String>,
     /// Only records with a lower number: where a page of one of the other kinds begins.
     before: Option<u64>,
@@ -32,11 +34,12 @@ const PAGE: usize = 50;
 const LOST: &str = "lost";
 const INVALID: &str = "invalid";
 const EDITED: &str = "edited";
+const DENIED: &str = "denied";
 
 /// `GET /attention`.
 pub async fn show(signed: Signed, wanted: Query<Wanted>) -> WebResult {
     let (node, actor) = (signed.node(), &signed.actor);
-    let kind = wanted.kind.as_deref().filter(|kind| [LOST, INVALID, EDITED].contains(kind));
+    let kind = wanted.kind.as_deref().filter(|kind| [LOST, INVALID, EDITED, DENIED].contains(kind));
     let address = |name: &str| format!("/attention?kind={name}");
     let [invalid, edited] = [Flags::INVALID, Flags::EDITED_AFTER_DELETION];
     let frame = signed.frame(Here::Attention).await?;
@@ -51,6 +54,7 @@ pub async fn show(signed: Signed, wanted: Query<Wanted>) -> WebResult {
         tab("Lost values", Some(LOST), open_lost(node).await?),
         tab("No longer fit", Some(INVALID), flagged(&signed, invalid).await?),
         tab("Edited after deletion", Some(EDITED), flagged(&signed, edited).await?),
+        tab("Not accepted", Some(DENIED), open_denied(&signed).await?),
     ];
     let shows = |name: &str| kind.is_none_or(|kind| kind == name);
     let names = Names::of(&signed.app).await?;
@@ -86,6 +90,20 @@ pub async fn show(signed: Signed, wanted: Query<Wanted>) -> WebResult {
             (Some(_), _) => page.next = Some(format!("{}&before={last}", address(name))),
             (None, INVALID) => page.more.invalid = Some(address(name)),
             (None, _) => page.more.edited = Some(address(name)),
+        }
+    }
+    if shows(DENIED) {
+        // people look for what became of their own; an admin for what is to be decided
+        let state = (kind.is_none() && signed.session.role >= Role::Admin).then_some("open");
+        let cursor = kind.and(wanted.cursor.clone());
+        let found = node.quarantine(actor, state, PAGE, cursor).await?;
+        for entry in &found.items {
+            page.denied.push(denied(&signed, &names, &mut readings, entry, "/attention").await?);
+        }
+        let next = found.next.and_then(|cursor| serde_urlencoded::to_string([("cursor", cursor)]).ok());
+        match kind {
+            Some(_) => page.next = next.map(|next| format!("{}&{next}", address(DENIED))),
+            None => page.more.denied = next.map(|_| address(DENIED)),
         }
     }
     if wanted.cursor.is_some() || wanted.before.is_some() {
@@ -196,6 +214,14 @@ pub async fn pointers(signed: &Signed, limit: usize) -> Result<Vec<Pointer>, Web
             let Some(reading) = readings.get(node, &held.type_name) else { continue };
             let href = address(&held.type_name, held.id);
             pointers.push(Pointer { tone, icon, href, title: reading.name(&held), text: text.to_owned() });
+        }
+    }
+    if pointers.len() < limit {
+        let names = Names::of(&signed.app).await?;
+        for entry in node.quarantine(actor, Some("open"), limit - pointers.len(), None).await?.items {
+            let entry = denied(signed, &names, &mut readings, &entry, "/attention").await?;
+            let href = "/attention?kind=denied".to_owned();
+            pointers.push(Pointer { tone: Tone::Stop, icon: "stop", href, title: entry.name, text: entry.reason });
         }
     }
     pointers.truncate(limit);

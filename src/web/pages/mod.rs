@@ -12,6 +12,7 @@ pub mod list;
 pub mod live;
 pub mod nodes;
 pub mod people;
+pub mod quarantine;
 mod read;
 pub mod record;
 pub mod sign;

@@ -3,6 +3,7 @@
 use actix_web::web::Path;
 
 use super::id;
+use super::quarantine::of_record;
 use super::read::{Names, Reading, happenings, positional, versus};
 use super::sync::rows;
 use super::travel::Travel;
@@ -43,6 +44,7 @@ pub async fn show(signed: Signed, at: Path<(String, String)>) -> WebResult {
         history_total: total as u64,
         history,
         places: rows(&signed).await?,
+        denied: of_record(&signed, &names, &held).await?,
         binned: binned(&signed, &names, &held),
     })
 }

@@ -151,6 +151,15 @@ async fn waiting(signed: &Signed) -> Result<Vec<Waiting>, WebError> {
     for unsent in node.store().outbox(OUTBOX_BYTES).await?.iter().take(SHOWN) {
         rows.extend(waiting_of(signed, &names, &mut readings, &unsent.save).await?);
     }
+    // what a hub did not take at all is nowhere else
+    for aside in node.refused_saves(&signed.actor).await?.iter().take(SHOWN) {
+        let refused = waiting_of(signed, &names, &mut readings, &aside.save).await?.into_iter();
+        rows.extend(refused.map(|row| Waiting {
+            words: format!("{}. The hub did not take it: {}", row.words, aside.reason),
+            is_refused: true,
+            ..row
+        }));
+    }
     Ok(rows)
 }
 
@@ -184,6 +193,7 @@ async fn waiting_of(
 fn built_in(type_name: &TypeName) -> Link {
     match type_name.as_str() {
         TypeName::LOST => Link::to("/attention", "A decision about a lost value"),
+        TypeName::QUARANTINE => Link::to("/attention?kind=denied", "A save that was not accepted"),
         TypeName::PERSON => Link::to("/users", "A person"),
         _ => Link::to("/types", "A type"),
     }
