@@ -17,6 +17,7 @@ contract!(
     an_admitted_creation_comes_back_with_what_waited_for_it,
     an_admitted_edit_is_a_later_write_of_its_author,
     a_permitted_write_does_not_lose_to_a_restatement,
+    who_saw_a_restatement_saw_what_it_stands_for_and_no_more,
     a_denied_move_leaves_the_record_where_it_is,
     entries_of_the_quarantine_move_with_their_record,
     what_was_accepted_stays_so_when_the_right_is_withdrawn,
@@ -173,6 +174,30 @@ async fn a_permitted_write_does_not_lose_to_a_restatement(kind_of: Kind) {
             assert_eq!(site.lost().await, Vec::<Value>::new());
         }
     }
+}
+
+async fn who_saw_a_restatement_saw_what_it_stands_for_and_no_more(kind_of: Kind) {
+    let (hub, one, two) = nodes(kind_of).await;
+    let three = kind_of.node(4).await.edge();
+    let made = hub.create("note", 1, json!({"title": "a"})).await;
+    for edge in [&one, &two, &three] {
+        edge.pull(&hub, &notes()).await;
+    }
+    two.change(&made, vec![write(&made, "/title", json!("by two"))]).await;
+    one.change(&made, vec![write(&made, "/title", json!("denied"))]).await;
+    hub.now.fetch_add(1_000, Ordering::Relaxed);
+    hand_over(&one, &hub, |_| true).await;
+    three.pull(&hub, &notes()).await;
+    two.push(&hub).await;
+    three.now.fetch_add(2_000, Ordering::Relaxed);
+    let seen = three.held("note", 1).await.expect("it is here");
+    assert_eq!(seen.state.stamp_at(&at("/title")).author.person, THE_HUB);
+    three.change(&seen, vec![write(&seen, "/title", json!("by three"))]).await;
+    three.push(&hub).await;
+    assert_eq!(hub.value("note", 1).await, json!({"title": "by three"}));
+    let lost = hub.lost().await;
+    assert_eq!(lost.len(), 1, "what two wrote was not seen by three: {lost:?}");
+    assert_eq!(lost[0]["value"], json!("by two"));
 }
 
 async fn a_denied_move_leaves_the_record_where_it_is(kind_of: Kind) {
