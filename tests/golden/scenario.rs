@@ -1,0 +1,326 @@
+//! How a golden set is made: a hub and its edges with some of everything, and what they say to each other.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use outpost::domain::people::{Actor, Role};
+use serde_json::{Value, json};
+
+use super::site::{Clock, Exchange, Recorder, Site};
+
+/// 2026-11-03T09:00:00Z
+const BEGIN: i64 = 1_793_696_400_000;
+const DAY: i64 = 86_400_000;
+
+/// A set as it is kept, but for the databases.
+pub struct Made {
+    /// The moment at which the databases were put away.
+    pub moment: i64,
+    pub hub: Value,
+    pub edge: Value,
+    /// What all of them show once they are in step.
+    pub hub_after: Value,
+    pub edge_after: Value,
+    pub reader_after: Value,
+    /// An edge with unsent saves meets its hub; the last ones are by hand.
+    pub meeting: Vec<Exchange>,
+    /// A new edge fetches its first copy after that.
+    pub first_copy: Vec<Exchange>,
+}
+
+fn job(version: u32) -> Value {
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Job",
+        "type": "object",
+        "x-scope": "site",
+        "x-title": ["title"],
+        "required": ["title"],
+        "properties": {
+            "title": { "title": "What is to be done", "type": "string", "maxLength": 80 },
+            "site": { "title": "Site", "enum": ["north", "south"] },
+            "status": { "title": "Status", "enum": ["open", "done"] },
+            "tags": { "title": "Tags", "type": "array", "items": { "type": "string" }, "x-merge": "set" },
+            "hours": { "title": "Hours", "type": "number", "minimum": 0, "x-merge": "counter" },
+            "place": {
+                "title": "Place",
+                "type": "object",
+                "properties": { "deck": { "type": "integer" }, "room": { "type": "string" } }
+            },
+            "parts": {
+                "title": "Parts",
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": { "name": { "type": "string" }, "count": { "type": "integer" } },
+                    "required": ["name"]
+                }
+            }
+        }
+    });
+    if version >= 2 {
+        schema["properties"]["due"] = json!({ "title": "Due", "type": "string", "format": "date" });
+        schema["properties"]["title"]["maxLength"] = json!(120);
+    }
+    if version >= 3 {
+        schema["properties"]["status"]["enum"] = json!(["open", "waiting", "done"]);
+        schema["properties"]["place"]["title"] = json!("Where");
+    }
+    schema
+}
+
+fn note() -> Value {
+    json!({
+        "title": "Note",
+        "type": "object",
+        "properties": { "text": { "type": "string" }, "weight": { "type": "number" } }
+    })
+}
+
+fn id(n: u32) -> String {
+    format!("0199d6a8-0000-7000-8000-{n:012}")
+}
+
+async fn make(site: &Site, clock: &Clock, type_name: &str, n: u32, data: Value) -> String {
+    clock.advance(61_000);
+    site.post(&format!("/types/{type_name}/records"), json!({ "id": id(n), "data": data })).await;
+    format!("/types/{type_name}/records/{}", id(n))
+}
+
+async fn change(site: &Site, clock: &Clock, path: &str, patch: Value) {
+    clock.advance(1_700);
+    site.merge(path, patch).await;
+}
+
+fn parts(record: &Value, position: usize) -> String {
+    let fields = record["fields"].as_object().expect("fields");
+    let mut keys: Vec<&str> =
+        fields.keys().filter_map(|pointer| pointer.strip_prefix("/parts/@")?.split('/').next()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    format!("/parts/@{}", keys[position])
+}
+
+/// Makes it in three directories; the databases are closed and whole when `put_away` is called.
+pub async fn play(hub_dir: &Path, edge_dir: &Path, reader_dir: &Path, put_away: impl FnOnce()) -> Made {
+    let clock = Clock::at(BEGIN, 7);
+    let hub = Site::new_hub(hub_dir, &clock).await;
+    let node = hub.node();
+    let people = [
+        ("ingrid@example.org", "Ingrid Solheim", Role::Admin, Some("lantern-9")),
+        ("tomas@example.org", "Tomáš Novák", Role::Staff, None),
+        ("gone@example.org", "Gone", Role::Viewer, None),
+    ];
+    for (email, name, role, password) in people {
+        let person = node.add_person(&Actor::Operator, email, name, role, password).await.expect("a person");
+        if name == "Gone" {
+            node.set_disabled(&Actor::Operator, person.id, true).await.expect("a person");
+        }
+    }
+    for (name, schema) in [("job", job(1)), ("note", note()), ("secret", note())] {
+        hub.post("/types", json!({ "name": name, "schema": schema })).await;
+    }
+    let pump = json!({
+        "title": "Replace the seal of pump 2", "site": "north", "status": "open", "tags": ["pump", "urgent"],
+        "hours": 1.50, "place": { "deck": 2, "room": "Engine" },
+        "parts": [{ "name": "Seal", "count": 1 }, { "name": "Bolt M8", "count": 6 }]
+    });
+    let pump = make(&hub, &clock, "job", 1, pump).await;
+    let valve = make(&hub, &clock, "job", 2, json!({ "title": "Valve", "site": "south", "hours": 0 })).await;
+    let stays = make(&hub, &clock, "job", 3, json!({ "title": "Bin me", "site": "north" })).await;
+    make(&hub, &clock, "job", 4, json!({ "title": "Without a site" })).await;
+    let digits: Value = serde_json::from_str(
+        r#"{"text": "Digits", "weight": 12345678901234567890.1230e-3, "later": {"a/b": [1.0, null, "~"], "@x": ""}}"#,
+    )
+    .expect("JSON");
+    make(&hub, &clock, "note", 5, digits).await;
+    make(&hub, &clock, "secret", 6, json!({ "text": "not for the edge" })).await;
+
+    // an edge of its part
+    let asked = json!({ "name": "North", "scope": { "job": ["north", null], "note": true } });
+    let token = hub.post("/nodes/invitations", asked).await;
+    let token = token["token"].as_str().expect("a token").to_owned();
+    let recorder = Recorder::start(&hub.url);
+    Site::enrol(edge_dir, &clock, &recorder.url, &token).await;
+    let enrolment = recorder.stop().await;
+    let edge = Site::open(edge_dir, &clock, Some(&hub.url)).await;
+    edge.until_in_step().await;
+
+    // both write at once: fields, entries of a set, counts, items, the bin
+    edge.switch.set(false);
+    change(&hub, &clock, &pump, json!({ "status": "done", "hours": 2.50, "tags": ["pump"] })).await;
+    change(&edge, &clock, &pump, json!({ "title": "Replace the seal of pump 3", "status": null, "hours": 2.00 })).await;
+    let tags = ["pump", "urgent", "wet"];
+    edge.merge(&pump, json!({ "tags": tags, "place": { "room": "Pumps" }, "extra": { "kept": true } })).await;
+    let bolt = parts(&edge.get(&pump).await, 1);
+    edge.patch(&pump, json!([{ "op": "replace", "path": format!("{bolt}/count"), "value": 8 }])).await;
+    change(&hub, &clock, &pump, json!({ "title": "Pump 2: new seal" })).await;
+    hub.patch(&pump, json!([{ "op": "remove", "path": bolt }])).await;
+    hub.patch(&pump, json!([{ "op": "add", "path": "/parts/-", "value": { "name": "Grease", "count": 1 } }])).await;
+    hub.ask("DELETE", &stays, "", None).await;
+    change(&edge, &clock, &stays, json!({ "title": "Written after it went to the bin" })).await;
+    edge.switch.set(true);
+    edge.until_same_as(&hub).await;
+    // one lost value is decided, others stay open
+    let lost = hub.get("/conflicts?state=open").await;
+    let first = lost["items"][0]["id"].as_str().expect("somebody lost a value");
+    hub.post(&format!("/conflicts/{first}/restore"), json!({})).await;
+    edge.until_same_as(&hub).await;
+
+    // a record moves out of the scope and another one in
+    clock.advance(DAY);
+    let wanders = make(&hub, &clock, "job", 7, json!({ "title": "Wanders", "site": "north" })).await;
+    edge.until_same_as(&hub).await;
+    change(&hub, &clock, &wanders, json!({ "site": "south" })).await;
+    change(&hub, &clock, &valve, json!({ "site": "north" })).await;
+    edge.until_same_as(&hub).await;
+
+    // the edge goes; the type goes on without it, twice
+    edge.switch.set(false);
+    clock.advance(DAY);
+    change(&edge, &clock, &pump, json!({ "status": "open", "hours": 4.25 })).await;
+    make(&edge, &clock, "note", 8, json!({ "text": "Made out of reach" })).await;
+    for version in [2, 3] {
+        hub.ask("PUT", "/types/job", "application/json", Some(json!({ "schema": job(version) }))).await;
+        let data = json!({ "title": format!("Under publication {version}"), "site": "north", "due": "2026-12-24" });
+        make(&hub, &clock, "job", 20 + version, data).await;
+    }
+    change(&hub, &clock, &pump, json!({ "status": "waiting", "due": "2026-12-01", "hours": 6 })).await;
+    change(&hub, &clock, &valve, json!({ "site": "south", "status": "done" })).await;
+    edge.stop().await;
+    // it was off, so that nobody knows how its clock ran meanwhile
+    clock.advance(DAY);
+    let edge = Site::open(edge_dir, &clock, None).await;
+    change(&edge, &clock, &valve, json!({ "title": "Valve 9", "place": { "deck": 1 } })).await;
+    edge.ask("DELETE", &format!("/types/note/records/{}", id(8)), "", None).await;
+
+    // a second one is let in and has fetched nothing yet
+    let token = hub.post("/nodes/invitations", json!({ "name": "Reader", "scope": "all" })).await;
+    Site::enrol(reader_dir, &clock, &hub.url, token["token"].as_str().expect("a token")).await;
+    clock.advance(60_000);
+    let moment = outpost::node::World::now(&*clock);
+    let (hub_listing, edge_listing) = (hub.listing().await, edge.listing().await);
+    edge.stop().await;
+    hub.stop().await;
+    put_away();
+
+    let hub = Site::open(hub_dir, &clock, None).await;
+    let recorder = Recorder::start(&hub.url);
+    let edge = Site::open(edge_dir, &clock, Some(&recorder.url)).await;
+    edge.until_same_as(&hub).await;
+    hub.until_told_in_step().await;
+    edge.stop().await;
+    let mut meeting = enrolment;
+    meeting.extend(recorder.stop().await);
+    meeting.extend(by_hand(&meeting, &hub).await);
+    let edge = Site::open(edge_dir, &clock, None).await;
+    let recorder = Recorder::start(&hub.url);
+    let reader = Site::open(reader_dir, &clock, Some(&recorder.url)).await;
+    reader.until_in_step().await;
+    hub.until_told_in_step().await;
+    let made = Made {
+        moment,
+        hub: hub_listing,
+        edge: edge_listing,
+        hub_after: hub.listing().await,
+        edge_after: edge.listing().await,
+        reader_after: reader.listing().await,
+        meeting,
+        first_copy: Vec::new(),
+    };
+    for site in [reader, edge] {
+        site.stop().await;
+    }
+    let first_copy = recorder.stop().await;
+    hub.stop().await;
+    Made { first_copy, ..made }
+}
+
+/// What the recorder does not keep, and what a hub refuses.
+async fn by_hand(meeting: &[Exchange], hub: &Site) -> Vec<Exchange> {
+    let last = meeting.iter().rfind(|one| one.path == "/sync/v1/hello").expect("they said hello");
+    let get = |path: &str, accept: &str| Exchange {
+        method: "GET".into(),
+        path: path.into(),
+        accept: accept.into(),
+        body: Vec::new(),
+        ..last.clone()
+    };
+    let framed = outpost::sync::wire::MEDIA_TYPE;
+    let stranger = Exchange { authorization: "Bearer opn_00000000000000aa.none".into(), ..last.clone() };
+    let asked = [
+        get("/sync/v1/live?since=0&wait=1000", framed),
+        get("/sync/v1/live?since=0", "text/event-stream"),
+        get("/sync/v1/pull?partition=secret&epoch=0000000000000001&base=0&after=0&max_bytes=1000", framed),
+        get("/sync/v1/pull?partition=note&epoch=0000000000000001&base=0&after=0&max_bytes=1000", framed),
+        Exchange { body: b"no message".to_vec(), ..last.clone() },
+        stranger,
+    ];
+    let client = reqwest::Client::new();
+    let mut told = Vec::new();
+    for one in asked {
+        told.push(one.send(&client, &hub.url).await);
+    }
+    told
+}
+
+/// Where the maker of a set keeps it.
+pub fn directory(set: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(set)
+}
+
+pub fn pack(bytes: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(bytes, 19).expect("memory takes what is written")
+}
+
+pub fn unpack(path: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+    zstd::stream::decode_all(&bytes[..]).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
+}
+
+/// A set as it was put away.
+pub struct Set {
+    pub name: String,
+    pub golden: Value,
+    pub meeting: Vec<Exchange>,
+    pub first_copy: Vec<Exchange>,
+}
+
+impl Set {
+    pub fn all() -> Vec<Self> {
+        let here = directory("");
+        let mut names: Vec<String> = std::fs::read_dir(&here)
+            .expect("there are sets")
+            .filter_map(|entry| {
+                let path = entry.expect("a directory can be read").path();
+                path.join("golden.json.zst").exists().then(|| path.file_name()?.to_str().map(str::to_owned))?
+            })
+            .collect();
+        names.sort();
+        assert!(!names.is_empty(), "there is a set");
+        names.into_iter().map(Self::named).collect()
+    }
+
+    fn named(name: String) -> Self {
+        let dir = directory(&name);
+        let conversations = |file: &str| serde_json::from_slice(&unpack(&dir.join(file))).expect("exchanges");
+        Self {
+            golden: serde_json::from_slice(&unpack(&dir.join("golden.json.zst"))).expect("JSON"),
+            meeting: conversations("meeting.json.zst"),
+            first_copy: conversations("first-copy.json.zst"),
+            name,
+        }
+    }
+
+    /// A copy of one of its databases in a directory of its own.
+    pub fn open(&self, node: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a directory of our own");
+        let bytes = unpack(&directory(&self.name).join(format!("{node}.db.zst")));
+        std::fs::write(dir.path().join("outpost.db"), bytes).expect("it has room");
+        dir
+    }
+
+    pub fn clock(&self) -> Arc<Clock> {
+        Clock::at(self.golden["moment"].as_i64().expect("a moment"), 11)
+    }
+}
