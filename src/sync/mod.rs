@@ -12,11 +12,11 @@ mod hub;
 mod link;
 mod listener;
 mod relay;
-mod sse;
 mod switchboard;
 mod transport;
 
 pub mod http;
+pub mod sse;
 pub mod wire;
 
 pub use carry::{Carrier, set_aside};

@@ -1,8 +1,10 @@
+//! Server-sent events between a hub and its edges, as text.
+
 /// Reads server-sent events from chunks of bytes as they come.
 ///
 /// Only what our hub sends: `event:`, `data:`, comments, blank lines. Anything else passes over, as the standard says.
 #[derive(Default)]
-pub(super) struct Reader {
+pub struct Reader {
     line: Vec<u8>,
     event: String,
     data: String,
@@ -51,13 +53,13 @@ impl Reader {
 }
 
 /// One event as text.
-pub(super) fn event(name: &str, data: &impl serde::Serialize) -> String {
+pub fn event(name: &str, data: &impl serde::Serialize) -> String {
     let data = serde_json::to_string(data).expect("hints are plain data");
     format!("event: {name}\ndata: {data}\n\n")
 }
 
 /// What keeps a silent stream alive.
-pub(super) const COMMENT: &str = ": still here\n\n";
+pub const COMMENT: &str = ": still here\n\n";
 
 #[cfg(test)]
 mod tests {
