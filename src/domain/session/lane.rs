@@ -17,9 +17,13 @@ impl BackOff {
     pub fn fail(&mut self, now: i64, random: u64, asked: Option<i64>) {
         let ceiling = (FIRST_WAIT << self.failures.min(16)).min(LONGEST_WAIT);
         self.failures = self.failures.saturating_add(1);
-        let jitter = i64::try_from(random % (ceiling as u64 / 2 + 1)).unwrap_or(0);
-        let asked = asked.map_or(0, |asked| asked.clamp(0, LONGEST_ASKED) + jitter);
-        self.until = now + asked.max(ceiling / 2 + jitter);
+        let jitter = |of: i64| i64::try_from(random % (of.unsigned_abs() / 2 + 1)).unwrap_or(0);
+        // all nodes may have been asked to wait as long, so what is added grows with it
+        let asked = asked.map_or(0, |asked| {
+            let asked = asked.clamp(0, LONGEST_ASKED);
+            asked + jitter(asked.clamp(ceiling, 2 * LONGEST_WAIT))
+        });
+        self.until = now + asked.max(ceiling / 2 + jitter(ceiling));
     }
 
     pub fn succeed(&mut self) {

@@ -5,6 +5,8 @@
 //! pull what is behind, types first, then compare digests; then wait for something to happen. Whatever it waits for, it
 //! says until when.
 
+#[cfg(test)]
+mod crowd;
 mod lane;
 mod status;
 #[cfg(test)]
@@ -533,11 +535,11 @@ impl Session {
                 self.hands_over = false;
                 self.out.fail(now, random, None);
             }
-            (Failure::Unreachable(_), _) | (_, Doing::Hello | Doing::Compare) => self.lost(failure, None, now, random),
             (Failure::Busy { retry_after, .. }, _) => {
                 let asked = *retry_after;
                 self.lost(failure, asked, now, random);
             }
+            (Failure::Unreachable(_), _) | (_, Doing::Hello | Doing::Compare) => self.lost(failure, None, now, random),
             (_, Doing::Push(single)) => {
                 self.out.fail(now, random, None);
                 if matches!(failure, Failure::Rejected(_)) {
