@@ -8,8 +8,8 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{sleep, timeout};
 
 use super::sse::Reader;
 use super::transport::{LiveEvent, Switch, Transport};
@@ -24,8 +24,10 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// A link slower than this many bytes a second is none; a large push has as much more time.
 const SLOWEST: usize = 2_000;
 const MAX_ANSWER: usize = 64 << 20;
-/// Without a byte for so long after connecting, something on the way holds the stream back, and we poll.
+/// Without a byte for so long, something on the way holds the stream back, and we only poll.
 const BUFFERED: Duration = Duration::from_secs(3);
+/// Without a byte for so long, we poll beside it, so that what happens meanwhile is not told late.
+const PROMPT: Duration = Duration::from_millis(300);
 /// The hub says something every twenty seconds.
 const LIVE_SILENCE: Duration = Duration::from_secs(45);
 const POLL_MILLIS: u64 = 20_000;
@@ -189,29 +191,34 @@ impl HttpTransport {
         self.client.get(url).header(AUTHORIZATION, &self.authorization)
     }
 
-    /// Listens on the stream. `None`: something on the way holds it back.
-    async fn stream(&self, since: u64, heard: &mpsc::Sender<LiveEvent>) -> Option<Failure> {
+    /// Listens on the stream, and tells when it is heard. `None`: something on the way holds it back.
+    async fn stream(&self, since: u64, heard: &mpsc::Sender<LiveEvent>, flows: &Notify) -> Option<Failure> {
         let request = self.get("live", &format!("since={since}")).header(ACCEPT, "text/event-stream");
-        let mut response = match timeout(SILENCE, request.send()).await {
+        let asked = Instant::now();
+        let mut response = match timeout(BUFFERED, request.send()).await {
             Ok(Ok(response)) if response.status() == StatusCode::OK => response,
             Ok(Ok(response)) => return Some(refusal(response).await),
             Ok(Err(err)) => return Some(unreachable(&err)),
             Err(_) => return None,
         };
         let mut reader = Reader::default();
-        let mut patience = BUFFERED;
+        let mut is_heard = false;
         loop {
+            let patience = if is_heard { LIVE_SILENCE } else { BUFFERED.saturating_sub(asked.elapsed()) };
             let chunk = match timeout(patience, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => return Some(Failure::Unreachable("the hub ended the stream".into())),
                 Ok(Err(err)) => return Some(unreachable(&err)),
-                Err(_) if patience == BUFFERED => return None,
+                Err(_) if !is_heard => return None,
                 Err(_) => return Some(silent()),
             };
-            if patience == BUFFERED && heard.send(LiveEvent::Up).await.is_err() {
-                return Some(nobody_listens());
+            if !is_heard {
+                is_heard = true;
+                flows.notify_one();
+                if heard.send(LiveEvent::Up).await.is_err() {
+                    return Some(nobody_listens());
+                }
             }
-            patience = LIVE_SILENCE;
             for (name, data) in reader.read(&chunk) {
                 if name != "head" {
                     continue;
@@ -229,7 +236,6 @@ impl HttpTransport {
         let mut since = since;
         let mut wait = 0;
         let until = Instant::now() + POLL_FOR;
-        *self.polls_until.lock().expect("no holder of this lock panics") = Some(until);
         while Instant::now() < until {
             let answer = exchange(self.get("live", &format!("since={since}&wait={wait}")), 0).await;
             let Hints { hints } = match answer {
@@ -248,11 +254,41 @@ impl HttpTransport {
         Failure::Unreachable("the stream is tried again".into())
     }
 
+    /// Listens on the stream, and polls beside it until it flows; only polls where it does not.
+    async fn listen(&self, since: u64, heard: &mpsc::Sender<LiveEvent>) -> Failure {
+        if self.polls() {
+            return self.poll(since, heard).await;
+        }
+        let flows = Notify::new();
+        let mut stream = Box::pin(self.stream(since, heard, &flows));
+        let mut beside = Box::pin(async {
+            sleep(PROMPT).await;
+            self.poll(since, heard).await
+        });
+        tokio::select! {
+            biased;
+            ended = &mut stream => match ended {
+                Some(failure) => failure,
+                None => {
+                    *self.polls_until.lock().expect(POISON) = Some(Instant::now() + POLL_FOR);
+                    beside.await
+                }
+            },
+            () = flows.notified() => {
+                drop(beside);
+                stream.await.unwrap_or_else(silent)
+            }
+            failure = &mut beside => failure,
+        }
+    }
+
     fn polls(&self) -> bool {
-        let until = self.polls_until.lock().expect("no holder of this lock panics");
+        let until = self.polls_until.lock().expect(POISON);
         until.is_some_and(|until| Instant::now() < until)
     }
 }
+
+const POISON: &str = "no holder of this lock panics";
 
 fn nobody_listens() -> Failure {
     Failure::Local("nobody listens any more".into())
@@ -274,17 +310,10 @@ impl Transport for HttpTransport {
     }
 
     async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure {
-        let listen = async {
-            if !self.polls()
-                && let Some(failure) = self.stream(since, &heard).await
-            {
-                return Err::<(), _>(failure);
-            }
-            Err(self.poll(since, &heard).await)
-        };
-        match self.unless_cut(listen).await {
-            Ok(()) => Failure::Unreachable("the hub ended the stream".into()),
-            Err(failure) => failure,
+        tokio::select! {
+            biased;
+            cut = self.switch.cut() => cut,
+            failure = self.listen(since, &heard) => failure,
         }
     }
 }
