@@ -134,7 +134,7 @@ fn other_cbor(dice: &mut Dice, value: &Cbor) -> Cbor {
         }
         (4, any) => {
             // wrapped, sometimes deeply
-            let depth = if dice.one_in(30) { 1_000 } else { 1 };
+            let depth = if dice.one_in(30) { 300 } else { 1 };
             (0..depth).fold(any.clone(), |inside, _| Cbor::Array(vec![inside]))
         }
         _ => any_cbor(dice, 3),
