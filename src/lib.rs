@@ -6,6 +6,8 @@
 
 pub mod domain;
 #[cfg(feature = "server")]
+pub mod meter;
+#[cfg(feature = "server")]
 pub mod node;
 #[cfg(feature = "server")]
 pub mod store;

@@ -1,5 +1,6 @@
 //! What a node tells of its links, and what people ask of them. Carrying is the work of `sync`; this is its face.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use super::Result;
 use crate::domain::ids::NodeId;
 use crate::domain::protocol::Above;
 pub use crate::domain::session::LinkState;
+use crate::meter::Talk;
 
 /// How an edge stands with its hub.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +46,10 @@ pub trait Link: Send + Sync {
     fn sync_now(&self);
     fn pause(&self);
     fn resume(&self);
+    /// What it counts of its conversations, if it does.
+    fn meter(&self) -> Option<Arc<Talk>> {
+        None
+    }
 }
 
 /// Waits a moment until a link that was paused or resumed is so. If it takes longer, its state says so.
@@ -87,6 +93,10 @@ pub trait Nodes: Send + Sync {
     async fn invite(&self, name: &str, scope: Value, relays: bool) -> Result<String>;
     /// Those that this node serves, and those that they serve, as far as they told.
     async fn list(&self) -> Result<Vec<KnownNode>>;
+    /// What is counted of the conversations with them, if it is.
+    fn meter(&self) -> Option<Arc<Talk>> {
+        None
+    }
     /// Whether this node may serve others: a hub, and an edge whose hub lets it.
     fn serves(&self) -> bool {
         true

@@ -17,6 +17,7 @@ use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
 use crate::domain::json;
 use crate::domain::schema::Schema;
 use crate::domain::scope::Scope;
+use crate::meter::Writes;
 use crate::store::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Listed, Notice, Outcome, Page, PartitionState, Query, Request,
     Sort, SortKey, Store, StoreError, Tally, Unsent,
@@ -375,6 +376,10 @@ impl Store for Watched {
 
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {
         self.store.notices()
+    }
+
+    fn meter(&self) -> Option<Arc<Writes>> {
+        self.store.meter()
     }
 
     async fn close(&self) {

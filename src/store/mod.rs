@@ -26,6 +26,7 @@ use crate::domain::record::{Change, Document, EffectKind, State};
 use crate::domain::save::Save;
 use crate::domain::scope::Scope;
 use crate::domain::stamp::{Author, Stamp};
+use crate::meter::Writes;
 
 pub use ledger::kept_save;
 pub use model::Model;
@@ -103,6 +104,11 @@ pub trait Store: Send + Sync {
 
     /// What was committed, as it is committed. A receiver that falls behind is told so and looks for itself.
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>>;
+
+    /// What is counted of the writing, if it is.
+    fn meter(&self) -> Option<Arc<Writes>> {
+        None
+    }
 
     /// Finishes what is under way and closes the database.
     async fn close(&self);

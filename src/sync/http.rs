@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ContentEncoding, HeaderValue};
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes, Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 use futures_util::stream;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::enrolment::NodeRecord;
 use super::hub::{Hub, HubError};
 use super::listener::Listener;
+use super::observe;
 use super::sse;
 use super::wire::{self, Malformed};
 use crate::domain::protocol::{Enrol, Hello, Hints, Problem, Pull, Push};
@@ -31,6 +33,7 @@ const MAX_POLL_MILLIS: u64 = 30_000;
 pub fn configure(cfg: &mut web::ServiceConfig) {
     cfg.service(
         web::scope("/sync/v1")
+            .wrap(from_fn(observe::asked))
             .service(at("/enrol", "POST").route(web::post().to(enrol)))
             .service(at("/hello", "POST").route(web::post().to(hello)))
             .service(at("/push", "POST").route(web::post().to(push)))

@@ -1,6 +1,6 @@
 //! The protocol over HTTP, from the edge's side.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -17,6 +17,7 @@ use super::wire;
 use crate::domain::protocol::{
     Enrol, Enrolled, Failure, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Welcome,
 };
+use crate::meter::Talk;
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// Without a byte for so long, an answer is given up.
@@ -40,6 +41,7 @@ pub struct HttpTransport {
     base: String,
     authorization: String,
     switch: Switch,
+    meter: Arc<Talk>,
     /// Streams were held back until then.
     polls_until: Mutex<Option<Instant>>,
 }
@@ -88,13 +90,6 @@ fn unreachable(err: &reqwest::Error) -> Failure {
 
 fn silent() -> Failure {
     Failure::Unreachable("the hub does not answer".into())
-}
-
-/// Sends a request and reads the whole answer. `sends` is how many bytes it carries.
-async fn exchange<A: DeserializeOwned>(request: RequestBuilder, sends: usize) -> Result<A, Failure> {
-    let patience = SILENCE + Duration::from_secs((sends / SLOWEST) as u64);
-    let sent = timeout(patience, accepting(request).send()).await;
-    answer(sent.map_err(|_| silent())?.map_err(|err| unreachable(&err))?).await
 }
 
 fn accepting(request: RequestBuilder) -> RequestBuilder {
@@ -168,6 +163,7 @@ impl HttpTransport {
             base,
             authorization: format!("Bearer {credential}"),
             switch,
+            meter: Arc::default(),
             polls_until: Mutex::new(None),
         })
     }
@@ -181,9 +177,19 @@ impl HttpTransport {
         }
     }
 
+    /// Sends a request and reads the whole answer. `sends` is how many bytes it carries.
+    async fn exchange<A: DeserializeOwned>(&self, request: RequestBuilder, sends: usize) -> Result<A, Failure> {
+        let patience = SILENCE + Duration::from_secs((sends / SLOWEST) as u64);
+        self.meter.bytes_sent.add(sends);
+        let sent = timeout(patience, accepting(request).send()).await;
+        let response = sent.map_err(|_| silent())?.map_err(|err| unreachable(&err))?;
+        self.meter.bytes_received.add(response.content_length().and_then(|size| size.try_into().ok()).unwrap_or(0));
+        answer(response).await
+    }
+
     async fn ask<Q: Serialize, A: DeserializeOwned>(&self, path: &str, message: &Q) -> Result<A, Failure> {
         let (request, size) = post(&self.client, &self.base, path, message);
-        self.unless_cut(exchange(request.header(AUTHORIZATION, &self.authorization), size)).await
+        self.unless_cut(self.exchange(request.header(AUTHORIZATION, &self.authorization), size)).await
     }
 
     fn get(&self, path: &str, query: &str) -> RequestBuilder {
@@ -219,6 +225,7 @@ impl HttpTransport {
                     return Some(nobody_listens());
                 }
             }
+            self.meter.bytes_received.add(chunk.len());
             for (name, data) in reader.read(&chunk) {
                 if name != "head" {
                     continue;
@@ -237,7 +244,7 @@ impl HttpTransport {
         let mut wait = 0;
         let until = Instant::now() + POLL_FOR;
         while Instant::now() < until {
-            let answer = exchange(self.get("live", &format!("since={since}&wait={wait}")), 0).await;
+            let answer = self.exchange(self.get("live", &format!("since={since}&wait={wait}")), 0).await;
             let Hints { hints } = match answer {
                 Ok(hints) => hints,
                 Err(failure) => return failure,
@@ -306,7 +313,11 @@ impl Transport for HttpTransport {
 
     async fn pull(&self, pull: &Pull) -> Result<Pulled, Failure> {
         let query = serde_urlencoded::to_string(pull).expect("the parts of a pull are plain text and numbers");
-        self.unless_cut(exchange(self.get("pull", &query), 0)).await
+        self.unless_cut(self.exchange(self.get("pull", &query), 0)).await
+    }
+
+    fn meter(&self) -> Arc<Talk> {
+        self.meter.clone()
     }
 
     async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure {

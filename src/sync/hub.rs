@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::enrolment::{self, NodeRecord};
 use super::listener::Listener;
+use super::observe::Listening;
 use super::relay::Relay;
 use super::switchboard::Switchboard;
 use super::wire::Malformed;
@@ -22,6 +23,7 @@ use crate::domain::protocol::{
 };
 use crate::domain::save::Save;
 use crate::domain::scope::Scope;
+use crate::meter::Talk;
 use crate::node::{Identity, KnownNode, Node, NodeChange, NodeError, Nodes, World};
 use crate::store::{LocalChange, PartitionState, Request, Store, StoreError};
 
@@ -43,6 +45,7 @@ pub struct Hub {
     contacts: Mutex<BTreeMap<NodeId, Contact>>,
     closing: watch::Sender<bool>,
     switchboard: Arc<Switchboard>,
+    meter: Arc<Talk>,
     /// On an edge that serves others: how it stands to its own hub.
     relay: Option<Arc<Relay>>,
 }
@@ -161,6 +164,7 @@ impl Hub {
             contacts: Mutex::new(contacts),
             closing: watch::Sender::new(false),
             switchboard: Arc::default(),
+            meter: Arc::default(),
             relay: None,
         }))
     }
@@ -183,6 +187,11 @@ impl Hub {
         let judge = node.clone();
         let permits = Box::new(move |save: &Save| judge.permits(save));
         Self::open(node.store().clone(), node.identity().clone(), world, permits).await
+    }
+
+    /// What it counts of its conversations.
+    pub fn meter(&self) -> &Arc<Talk> {
+        &self.meter
     }
 
     /// Ready when the live streams are to end.
@@ -331,6 +340,7 @@ impl Hub {
         self.noted(node.id, |contact| {
             contact.reached.insert(pull.partition.0.clone(), pull.base);
         });
+        self.meter.rows.add(changes.rows.len());
         Ok(Pulled {
             partition: pull.partition.clone(),
             epoch: self.identity.epoch,
@@ -350,7 +360,7 @@ impl Hub {
         let closing = self.closing.subscribe();
         let granted = self.relay.as_ref().map(|relay| relay.watch());
         let listener = Listener::new(self.store.clone(), line, node.clone(), self.identity.epoch, since, closing);
-        Ok(listener.while_granted(granted))
+        Ok(listener.while_granted(granted).counted(Listening::of(&self.meter)))
     }
 
     async fn known(&self) -> std::result::Result<Vec<KnownNode>, StoreError> {
@@ -438,6 +448,10 @@ fn read_scope(json: &Value) -> std::result::Result<Scope, NodeError> {
 
 #[async_trait]
 impl Nodes for Hub {
+    fn meter(&self) -> Option<Arc<Talk>> {
+        Some(self.meter.clone())
+    }
+
     async fn invite(&self, name: &str, scope: Value, relays: bool) -> std::result::Result<String, NodeError> {
         let scope = read_scope(&scope)?;
         let (now, secret) = (self.world.now(), self.world.random());

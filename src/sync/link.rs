@@ -8,14 +8,17 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
 use super::carry::Carrier;
 use super::clock::Offset;
 use super::hub::Hub;
+use super::observe;
 use super::relay::Relay;
 use super::transport::{LiveEvent, Switch, Transport};
 use crate::domain::protocol::Above;
 use crate::domain::session::{Event, Session, Status, Step};
+use crate::meter::Talk;
 use crate::node::{self, Identity, LinkStatus, NodeRole, World};
 use crate::store::{LocalChange, Notice, Request, Store, StoreError};
 
@@ -39,6 +42,7 @@ pub struct LinkSettings {
 /// Runs until it is dropped or stopped.
 pub struct Link {
     status: watch::Receiver<LinkStatus>,
+    meter: Arc<Talk>,
     control: mpsc::UnboundedSender<Control>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -71,7 +75,9 @@ impl Link {
             None => watch::Sender::new(()).subscribe(),
         };
         let shown = Shown { url, hub_name, world: world.clone(), offset: offset.clone(), began: None, above: None };
+        let meter = transport.meter();
         let mut runner = Runner {
+            meter: meter.clone(),
             notices: store.notices(),
             carrier: Carrier { store, transport, identity, world, offset, below },
             session,
@@ -86,11 +92,12 @@ impl Link {
             shown,
             status: watch::Sender::new(blank()),
             healed: 0,
+            told: node::LinkState::Behind,
         };
         let status = runner.status.subscribe();
         runner.publish();
         let task = tokio::spawn(async move { runner.run().await });
-        Ok(Arc::new(Self { status, control, task: Mutex::new(Some(task)) }))
+        Ok(Arc::new(Self { status, meter, control, task: Mutex::new(Some(task)) }))
     }
 
     /// Ends it, and returns when nothing of it writes any more.
@@ -125,9 +132,14 @@ impl node::Link for Link {
     fn resume(&self) {
         let _ = self.control.send(Control::Resume);
     }
+
+    fn meter(&self) -> Option<Arc<Talk>> {
+        Some(self.meter.clone())
+    }
 }
 
 struct Runner {
+    meter: Arc<Talk>,
     carrier: Carrier,
     session: Session,
     started: Instant,
@@ -145,6 +157,8 @@ struct Runner {
     status: watch::Sender<LinkStatus>,
     /// How many differences were told in the log.
     healed: u64,
+    /// The state that was told in the log.
+    told: node::LinkState,
 }
 
 enum Live {
@@ -173,6 +187,7 @@ impl Runner {
             self.publish();
             let step = self.session.next(self.now());
             if self.session.healed() > self.healed {
+                self.meter.healed.add(usize::try_from(self.session.healed() - self.healed).unwrap_or(0));
                 self.healed = self.session.healed();
                 tracing::warn!("a partition differed from the hub's and is pulled from the beginning: {step:?}");
             }
@@ -337,7 +352,16 @@ impl Runner {
         let in_step = self.session.is_in_step();
         let mut hurry = false;
         let interrupted = {
-            let carried = self.carrier.carry_out(step, in_step);
+            let (step_name, partition) = observe::step(&step);
+            let hub = self.shown.hub_name.as_str();
+            let span = tracing::debug_span!("step", step = step_name, hub, partition);
+            let carried = async {
+                let began = std::time::Instant::now();
+                let event = self.carrier.carry_out(step, in_step).await;
+                event.iter().for_each(|event| observe::carried_out(&self.meter, step_name, began, event));
+                event
+            };
+            let carried = carried.instrument(span);
             tokio::pin!(carried);
             loop {
                 tokio::select! {
@@ -405,6 +429,17 @@ impl Runner {
         }
     }
 
+    /// A line in the log when contact is lost, found, refused, paused. A link that works is behind and in step all the
+    /// time, which is no news.
+    fn tell(&mut self, status: &LinkStatus) {
+        if status.state == self.told || status.state == node::LinkState::Behind {
+            return;
+        }
+        let (state, reason) = (status.state.as_str(), status.reason.as_deref().unwrap_or_default());
+        tracing::info!(hub = status.hub_name, waiting = status.pending_out, "the link is {state}: {reason}");
+        self.told = status.state;
+    }
+
     fn publish(&mut self) {
         let status = self.shown.of(self.session.status(), self.now());
         if let Some((_, relay)) = &self.carrier.below {
@@ -415,6 +450,7 @@ impl Runner {
                 last_contact: status.last_contact,
             });
         }
+        self.tell(&status);
         self.status.send_if_modified(|shown| {
             let changed = *shown != status;
             *shown = status;

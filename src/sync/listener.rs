@@ -5,6 +5,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::enrolment::NodeRecord;
+use super::observe::Listening;
 use super::relay::Grant;
 use super::switchboard::{Call, Line};
 use crate::domain::ids::Epoch;
@@ -24,6 +25,7 @@ pub struct Listener {
     told: u64,
     /// Whether notices were missed, so that the store has to be asked.
     missed: bool,
+    _counted: Option<Listening>,
 }
 
 impl Listener {
@@ -36,7 +38,13 @@ impl Listener {
         since: u64,
         closing: watch::Receiver<bool>,
     ) -> Self {
-        Self { store, node, epoch, line, closing, granted: None, told: since, missed: true }
+        Self { store, node, epoch, line, closing, granted: None, told: since, missed: true, _counted: None }
+    }
+
+    /// Is counted as one who listens, until it is dropped.
+    pub(super) fn counted(mut self, counted: Listening) -> Self {
+        self._counted = Some(counted);
+        self
     }
 
     /// Ends when what an edge itself may hold changes.

@@ -11,6 +11,7 @@ mod http_transport;
 mod hub;
 mod link;
 mod listener;
+mod observe;
 mod relay;
 mod switchboard;
 mod transport;

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use crate::domain::protocol::{Failure, Hello, Hint, Pull, Pulled, Push, Pushed, Welcome};
+use crate::meter::Talk;
 
 /// Brings messages to the hub and its answers back. A failure says nothing about whether the hub did what it was asked.
 #[async_trait]
@@ -13,6 +14,10 @@ pub trait Transport: Send + Sync {
     async fn pull(&self, pull: &Pull) -> Result<Pulled, Failure>;
     /// Listens for hints about numbers above `since` and hands them on, until it fails.
     async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure;
+    /// What is counted of these conversations; a transport that knows how many bytes it carried counts them here.
+    fn meter(&self) -> Arc<Talk> {
+        Arc::default()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod commands;
 mod demo;
 mod directory;
+mod figures;
 mod joining;
 mod records;
 mod run;

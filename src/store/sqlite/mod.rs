@@ -32,6 +32,7 @@ use super::{
 };
 use crate::domain::ids::{Partition, RecordId, TypeName};
 use crate::domain::scope::Scope;
+use crate::meter::Writes;
 
 /// How many requests may wait to be written before callers wait themselves.
 const QUEUE: usize = 1024;
@@ -67,6 +68,7 @@ struct Shared {
     lists: Lists,
     notices: broadcast::Sender<Arc<Vec<Notice>>>,
     options: Options,
+    writes: Arc<Writes>,
 }
 
 impl Sqlite {
@@ -76,8 +78,14 @@ impl Sqlite {
         let mut conn = setup::writer(path, &options).await?;
         let (names, book) = setup::load(&mut conn).await?;
         let lists = Lists::load(&mut conn).await?;
-        let shared =
-            Arc::new(Shared { judge, names: RwLock::new(names), lists, notices: broadcast::channel(1024).0, options });
+        let shared = Arc::new(Shared {
+            judge,
+            names: RwLock::new(names),
+            lists,
+            notices: broadcast::channel(1024).0,
+            options,
+            writes: Arc::default(),
+        });
         let readers = shared.options.readers.max(1);
         let (jobs, queue) = mpsc::channel(QUEUE);
         tokio::spawn(Writer::new(conn, book, shared.clone()).run(queue));
@@ -191,6 +199,10 @@ impl Store for Sqlite {
 
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {
         self.shared.notices.subscribe()
+    }
+
+    fn meter(&self) -> Option<Arc<Writes>> {
+        Some(self.shared.writes.clone())
     }
 
     async fn close(&self) {

@@ -131,6 +131,7 @@ impl Writer {
     /// fail the others.
     async fn group(&mut self, group: Vec<(Request, oneshot::Sender<Result<Answer, StoreError>>)>) {
         let (requests, answers): (Vec<Request>, Vec<_>) = group.into_iter().unzip();
+        self.shared.writes.together.saw(requests.len() as u64);
         let results = match self.carry_out(&requests).await {
             Ok(results) => results,
             Err(err) if requests.len() == 1 => vec![Err(err)],
@@ -232,8 +233,11 @@ impl Writer {
         let mut numbers = Numbers::new();
         let result = work(&mut self.conn, &mut ledger, &mut numbers).await?;
         let Ledger { seq, clock, facts, news, .. } = ledger;
+        let began = Instant::now();
         let committed = self.commit(seq, clock, facts, news, numbers).await;
+        self.shared.writes.took.took(began.elapsed());
         if committed.is_err() {
+            self.shared.writes.failed.add(1);
             // SQLite may have done so itself
             let _ = sqlx::query("rollback").execute(&mut self.conn).await;
         }

@@ -28,6 +28,10 @@ impl Hub {
             }
             verdicts.extend(if is_denied { self.deny(node, run).await? } else { self.take(node, run).await? });
         }
+        let accepted = verdicts.iter().filter(|verdict| verdict.refused.is_none() && verdict.quarantined.is_none());
+        let accepted = accepted.count();
+        self.meter.saves_accepted.add(accepted);
+        self.meter.saves_refused.add(verdicts.len() - accepted);
         self.noted(node.id, |_| {});
         let mut pushed =
             Pushed { epoch: self.identity.epoch, verdicts, head: push.since, partitions: Vec::<Head>::new() };

@@ -9,8 +9,9 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::caller::Caller;
-use super::{NO_STORE, Problem};
+use super::{NO_STORE, Problem, metrics};
 use crate::domain::people::Operation;
+use crate::meter::Histogram;
 use crate::web::App;
 
 /// Counts what the API answers.
@@ -66,7 +67,7 @@ pub async fn metrics(req: HttpRequest, app: Data<App>) -> Result<HttpResponse, P
     page.family("outpost_api_request_seconds_total", "counter", "Time spent on answers of the API.");
     page.value("outpost_api_request_seconds_total", &[], app.run.spent().as_secs_f64());
     store(&app, named, &mut page).await?;
-    link(&app, &mut page).await?;
+    metrics::conversations(&app, named, &mut page).await?;
     if let Some(bytes) = resident_memory() {
         page.family("process_resident_memory_bytes", "gauge", "Memory of this process.");
         page.value("process_resident_memory_bytes", &[], bytes);
@@ -110,25 +111,7 @@ async fn store(app: &App, named: bool, page: &mut Page) -> Result<(), Problem> {
     } else {
         page.value("outpost_partition_head", &[], partitions.iter().map(|state| state.head).max().unwrap_or(0));
     }
-    Ok(())
-}
-
-async fn link(app: &App, page: &mut Page) -> Result<(), Problem> {
-    if let Some(link) = &app.link {
-        let status = link.status();
-        page.family("outpost_link_in_step", "gauge", "Whether this edge and its hub hold the same.");
-        page.value("outpost_link_in_step", &[("state", status.state.as_str())], u8::from(status.in_step));
-        page.family("outpost_link_pending_in", "gauge", "Records known to be newer at the hub.");
-        page.value("outpost_link_pending_in", &[], status.pending_in);
-    }
-    if let Some(nodes) = &app.nodes {
-        let known = nodes.list().await?;
-        let active = || known.iter().filter(|known| !known.revoked);
-        page.family("outpost_nodes", "gauge", "Nodes below this hub that were not withdrawn, in step and not.");
-        let in_step = active().filter(|known| known.in_step).count();
-        page.value("outpost_nodes", &[("in_step", "true")], in_step);
-        page.value("outpost_nodes", &[("in_step", "false")], active().count() - in_step);
-    }
+    metrics::writes(app, page).await?;
     Ok(())
 }
 
@@ -141,14 +124,14 @@ fn resident_memory() -> Option<u64> {
 
 /// Text in the exposition format of Prometheus, version 0.0.4.
 #[derive(Default)]
-struct Page(String);
+pub(super) struct Page(String);
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub fn family(&mut self, name: &str, kind: &str, help: &str) {
         self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (i, (label, text)) in labels.iter().enumerate() {
             let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -159,6 +142,18 @@ impl Page {
             self.0.push('}');
         }
         self.write(format_args!(" {value}\n"));
+    }
+
+    /// The lines of a histogram, whose family is `name`.
+    pub fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
+        let mut all = 0;
+        for (bound, count) in histogram.buckets() {
+            let bound = bound.map_or("+Inf".to_owned(), |bound| bound.to_string());
+            self.value(&format!("{name}_bucket"), &[labels, &[("le", bound.as_str())]].concat(), count);
+            all = count;
+        }
+        self.value(&format!("{name}_sum"), labels, histogram.sum());
+        self.value(&format!("{name}_count"), labels, all);
     }
 
     fn write(&mut self, text: std::fmt::Arguments) {

@@ -8,6 +8,7 @@ mod caller;
 mod conflicts;
 mod events;
 mod health;
+mod metrics;
 mod nodes;
 mod openapi;
 mod problem;
