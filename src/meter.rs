@@ -109,6 +109,7 @@ pub struct Talk {
     /// Records, or parts of them, that were pulled.
     pub rows: Counter,
     pub saves_accepted: Counter,
+    pub saves_quarantined: Counter,
     pub saves_refused: Counter,
     /// Streams and polls that are open.
     pub listening: Gauge,
@@ -125,6 +126,7 @@ impl Default for Talk {
             bytes_sent: Counter::default(),
             rows: Counter::default(),
             saves_accepted: Counter::default(),
+            saves_quarantined: Counter::default(),
             saves_refused: Counter::default(),
             listening: Gauge::default(),
             healed: Counter::default(),

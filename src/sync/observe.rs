@@ -41,25 +41,34 @@ fn outcome(failure: &Failure) -> &'static str {
     }
 }
 
+/// Saves were pushed, and this is what became of them.
+pub(super) fn judged(talk: &Talk, verdicts: &[Verdict]) {
+    for verdict in verdicts {
+        let counter = match (&verdict.refused, &verdict.quarantined) {
+            (Some(_), _) => &talk.saves_refused,
+            (None, Some(_)) => &talk.saves_quarantined,
+            (None, None) => &talk.saves_accepted,
+        };
+        counter.add(1);
+    }
+}
+
 /// An edge has carried out a step.
 pub(super) fn carried_out(talk: &Talk, step: &'static str, began: Instant, event: &Event) {
-    let (mut how, mut rows, mut saves, mut refused) = ("ok", 0, 0, 0);
+    let (mut how, mut rows, mut saves) = ("ok", 0, 0);
     match event {
         Event::Joined { rows: joined, .. } => rows = usize::try_from(*joined).unwrap_or(usize::MAX),
         Event::Pushed { reply, .. } => {
-            let is_kept = |verdict: &&Verdict| verdict.refused.is_some() || verdict.quarantined.is_some();
-            refused = reply.verdicts.iter().filter(is_kept).count();
-            saves = reply.verdicts.len() - refused;
+            saves = reply.verdicts.len();
+            judged(talk, &reply.verdicts);
         }
         Event::Failed { failure, .. } => how = outcome(failure),
         _ => {}
     }
     talk.rows.add(rows);
-    talk.saves_accepted.add(saves);
-    talk.saves_refused.add(refused);
     talk.ended(step, how, began.elapsed());
     let took = began.elapsed();
-    tracing::debug!(outcome = how, rows, saves, refused, ?took, "carried out");
+    tracing::debug!(outcome = how, rows, saves, ?took, "carried out");
 }
 
 #[derive(Deserialize)]

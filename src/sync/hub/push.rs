@@ -11,6 +11,7 @@ use crate::domain::save::{MAX_RECORDS, Save};
 use crate::domain::stamp::Author;
 use crate::store::{self, Denied, Outcome, Request, StoreError};
 use crate::sync::enrolment::{self, NodeRecord};
+use crate::sync::observe;
 
 impl Hub {
     /// Takes saves in, in their order. All that a revoked node brings goes to quarantine, and it is told nothing.
@@ -28,10 +29,7 @@ impl Hub {
             }
             verdicts.extend(if is_denied { self.deny(node, run).await? } else { self.take(node, run).await? });
         }
-        let accepted = verdicts.iter().filter(|verdict| verdict.refused.is_none() && verdict.quarantined.is_none());
-        let accepted = accepted.count();
-        self.meter.saves_accepted.add(accepted);
-        self.meter.saves_refused.add(verdicts.len() - accepted);
+        observe::judged(&self.meter, &verdicts);
         self.noted(node.id, |_| {});
         let mut pushed =
             Pushed { epoch: self.identity.epoch, verdicts, head: push.since, partitions: Vec::<Head>::new() };

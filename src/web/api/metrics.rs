@@ -109,6 +109,7 @@ fn above(talk: &Talk, page: &mut Page) {
     page.value("outpost_link_rows_total", &[], talk.rows.get());
     page.family("outpost_link_saves_total", "counter", "Saves sent to the hub, by what it said.");
     page.value("outpost_link_saves_total", &[("verdict", "accepted")], talk.saves_accepted.get());
+    page.value("outpost_link_saves_total", &[("verdict", "quarantined")], talk.saves_quarantined.get());
     page.value("outpost_link_saves_total", &[("verdict", "refused")], talk.saves_refused.get());
     let help = "Partitions whose digest differed from the hub's, which were pulled from the beginning.";
     page.family("outpost_link_differences_total", "counter", help);
@@ -135,6 +136,7 @@ fn served(talk: &Talk, page: &mut Page) {
     page.value("outpost_sync_rows_total", &[], talk.rows.get());
     page.family("outpost_sync_saves_total", "counter", "Saves that edges pushed, by what they were answered.");
     page.value("outpost_sync_saves_total", &[("verdict", "accepted")], talk.saves_accepted.get());
+    page.value("outpost_sync_saves_total", &[("verdict", "quarantined")], talk.saves_quarantined.get());
     page.value("outpost_sync_saves_total", &[("verdict", "refused")], talk.saves_refused.get());
     page.family("outpost_sync_listening", "gauge", "Streams and long polls of edges that are open.");
     page.value("outpost_sync_listening", &[], talk.listening.get());
