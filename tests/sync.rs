@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "sync/document.rs"]
 mod document;
+#[path = "sync/first_copy.rs"]
+mod first_copy;
 #[path = "sync/hops.rs"]
 mod hops;
 #[path = "sync/quarantine.rs"]

@@ -81,8 +81,9 @@ impl Served {
         let caches = Arc::new(Caches::default());
         let store = open_store(dir, caches.clone()).await?;
         let opened = Self::over(store.clone(), caches, dir, absent).await;
-        if opened.is_err() {
-            store.close().await;
+        match &opened {
+            Ok(served) => served.hub.keep_chunks_in(dir),
+            Err(_) => store.close().await,
         }
         opened
     }

@@ -17,6 +17,7 @@ pub mod save;
 pub mod schema;
 pub mod scope;
 pub mod session;
+pub mod snapshot;
 pub mod stamp;
 
 pub use field_error::FieldError;

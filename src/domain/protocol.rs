@@ -126,11 +126,19 @@ pub struct Limits {
     pub push_bytes: usize,
     /// About how large the page of a pull may be, in bytes of rows.
     pub pull_bytes: usize,
+    /// A partition of so many records may be copied chunk by chunk by whoever has nothing of it.
+    #[serde(default = "never")]
+    pub chunk_records: u64,
+}
+
+/// What a hub that knows no chunks means.
+fn never() -> u64 {
+    u64::MAX
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { push_bytes: 1 << 20, pull_bytes: 1 << 20 }
+        Self { push_bytes: 1 << 20, pull_bytes: 1 << 20, chunk_records: 5_000 }
     }
 }
 
@@ -189,6 +197,12 @@ pub struct Pulled {
     /// Head and digest of the partition at the moment of the page.
     pub head: u64,
     pub digest: Digest,
+}
+
+/// Asks for all of a partition, as a [`Manifest`](super::snapshot::Manifest). Travels in the address of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub partition: Partition,
 }
 
 /// A partition moved on. Only a hint: the pull is the truth.
@@ -256,6 +270,7 @@ pub mod problem {
     pub const TOKEN: &str = "urn:outpost:problem:token";
     pub const OUT_OF_SCOPE: &str = "urn:outpost:problem:out-of-scope";
     pub const EPOCH: &str = "urn:outpost:problem:epoch";
+    pub const NO_CHUNK: &str = "urn:outpost:problem:no-chunk";
     pub const NOT_A_HUB: &str = "urn:outpost:problem:not-a-hub";
     pub const BUSY: &str = "urn:outpost:problem:busy";
     pub const INTERNAL: &str = "urn:outpost:problem:internal";
@@ -282,6 +297,9 @@ pub enum Failure {
     /// The node may not hold this partition.
     #[error("{0}")]
     OutOfScope(String),
+    /// The hub does not have this chunk, or cannot put any together: another manifest, or the pull, does it.
+    #[error("{0}")]
+    NoChunk(String),
     /// The hub can never accept this request as it is.
     #[error("{0}")]
     Rejected(String),
@@ -304,6 +322,7 @@ impl Failure {
         match (status, problem.map(|problem| problem.kind.as_str())) {
             (_, Some(problem::EPOCH)) => Failure::ForeignEpoch,
             (_, Some(problem::OUT_OF_SCOPE)) => Failure::OutOfScope(reason),
+            (_, Some(problem::NO_CHUNK)) => Failure::NoChunk(reason),
             (_, Some(problem::NODE_REVOKED)) => Failure::Revoked(reason),
             (_, Some(problem::CREDENTIAL | problem::PROTOCOL | problem::TOKEN)) => Failure::Refused(reason),
             (429 | 503, _) => Failure::Busy { reason, retry_after },

@@ -20,7 +20,7 @@ use crate::domain::scope::Scope;
 use crate::meter::Writes;
 use crate::store::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Listed, Notice, Outcome, Page, PartitionState, Query, Request,
-    Sort, SortKey, Store, StoreError, Tally, Unsent,
+    Sort, SortKey, Store, StoreError, Tally, Unsent, Visit,
 };
 
 /// A custom type as it is now.
@@ -267,7 +267,7 @@ fn touches(request: &Request) -> (bool, bool) {
         }
         // what is admitted may be anything
         Request::Admit { .. } => (true, true),
-        Request::Join { page, .. } => {
+        Request::Join { page, .. } | Request::JoinChunk { page, .. } => {
             let moved = page.moved.iter().map(|moved| &moved.type_name);
             of(&mut page.rows.iter().map(|row| &row.type_name).chain(moved))
         }
@@ -344,6 +344,10 @@ impl Store for Watched {
         max_bytes: usize,
     ) -> Result<Changes, StoreError> {
         self.store.changes(partition, base, after, max_bytes).await
+    }
+
+    async fn walk(&self, partition: &Partition, visit: &mut Visit<'_>) -> Result<PartitionState, StoreError> {
+        self.store.walk(partition, visit).await
     }
 
     async fn outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {

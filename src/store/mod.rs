@@ -3,6 +3,7 @@
 //! [`Store`] is the seam: the SQLite store runs nodes, the model store beside it runs simulations, and one suite of
 //! tests, `contract`, holds for both. What a write *does* is decided once for both in `ledger`, without I/O.
 
+pub mod chunk;
 #[cfg(test)]
 mod contract;
 mod ledger;
@@ -25,10 +26,11 @@ use crate::domain::record::pack::Dictionary;
 use crate::domain::record::{Change, Document, EffectKind, State};
 use crate::domain::save::Save;
 use crate::domain::scope::Scope;
+pub use crate::domain::snapshot::Copying;
 use crate::domain::stamp::{Author, Stamp};
 use crate::meter::Writes;
 
-pub use ledger::kept_save;
+pub use ledger::{COPYING, kept_save};
 pub use model::Model;
 pub use sqlite::{Options, Sqlite};
 
@@ -77,6 +79,10 @@ pub trait Store: Send + Sync {
         max_bytes: usize,
     ) -> Result<Changes, StoreError>;
 
+    /// Hands on every record of a partition in the order of type and id, whole, as of one moment, never holding many of
+    /// them; and says where the partition stood then. An error of `visit` ends it.
+    async fn walk(&self, partition: &Partition, visit: &mut Visit<'_>) -> Result<PartitionState, StoreError>;
+
     /// The oldest saves the hub has not acknowledged, in the order they were made; about `max_bytes`, at least one.
     async fn outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError>;
 
@@ -114,6 +120,9 @@ pub trait Store: Send + Sync {
     async fn close(&self);
 }
 
+/// Sees one record after another.
+pub type Visit<'a> = dyn FnMut(Held) -> Result<(), StoreError> + Send + 'a;
+
 /// One atomic step.
 #[derive(Debug, Clone)]
 pub enum Request {
@@ -132,6 +141,9 @@ pub enum Request {
     Admit { entries: Vec<RecordId>, save: SaveId, by: Author, now: i64 },
     /// A page of a partition pulled from the hub, with the cursor it leads to.
     Join { page: PulledPage, now: i64 },
+    /// A chunk of a partition that is copied for the first time: joined like a page, and that it is in is remembered with
+    /// it. `copying` is how far the copy is then. Without it this was the last, and the cursor of the page is taken.
+    JoinChunk { page: PulledPage, copying: Option<Copying>, now: i64 },
     /// The hub has these saves: they leave the outbox.
     Acknowledge(Vec<SaveId>),
     /// Rows of these partitions are outside this node's scope now and are dropped, whatever their cursors say, except

@@ -13,7 +13,7 @@ use super::ledger::{
 use super::list::{Position, matches};
 use super::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Moved, Notice, Outcome, Page, PartitionState, Query, Request,
-    Row, Store, StoreError, Tally, Unsent,
+    Row, Store, StoreError, Tally, Unsent, Visit,
 };
 use crate::domain::clock::Clock;
 use crate::domain::ids::{Partition, RecordId, SaveId, TypeName};
@@ -383,6 +383,16 @@ impl Store for Model {
         let sum = memory.partitions.get(partition).copied().unwrap_or_default();
         (changes.head, changes.digest) = (sum.head, sum.digest);
         Ok(changes)
+    }
+
+    async fn walk(&self, partition: &Partition, visit: &mut Visit<'_>) -> Result<PartitionState, StoreError> {
+        let memory = self.open()?.clone();
+        for held in memory.records.into_values().filter(|held| held.partition == *partition) {
+            visit(held)?;
+        }
+        let sum = memory.partitions.get(partition).copied().unwrap_or_default();
+        let Sum { head, records, digest } = sum;
+        Ok(PartitionState { partition: partition.clone(), head, records, digest, cursor: None })
     }
 
     async fn outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {

@@ -1,3 +1,5 @@
+mod copy;
+
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -12,7 +14,7 @@ use crate::domain::protocol::{Failure, Hello, PROTOCOLS, Pull, Push, Reached};
 use crate::domain::save::Save;
 use crate::domain::session::{Doing, Event, Holding, Step};
 use crate::node::{Identity, RefusedSave, World};
-use crate::store::{LocalChange, PulledPage, Request, Store, StoreError};
+use crate::store::{COPYING, LocalChange, PulledPage, Request, Store, StoreError};
 
 /// Carries out what the session says, between a store and a transport.
 pub struct Carrier {
@@ -53,6 +55,10 @@ impl Carrier {
             Step::Pull { partition, cursor, max_bytes } => {
                 (Doing::Pull(partition.clone()), self.pull(partition, cursor, max_bytes).await)
             }
+            Step::List { partition, epoch } => (Doing::List(partition.clone()), self.list(partition, epoch).await),
+            Step::Copy { partition, epoch, head, chunk, is_last } => {
+                (Doing::Copy(partition.clone()), self.copy(partition, epoch, head, chunk, is_last).await)
+            }
             Step::Compare => (Doing::Compare, self.compare().await),
         };
         Some(ended.unwrap_or_else(|failure| Event::Failed { doing, failure }))
@@ -75,13 +81,18 @@ impl Carrier {
                 cursor: state.cursor,
                 records: state.records,
                 digest: state.digest,
+                copying: false,
             })
             .collect())
     }
 
     async fn hello(&self, in_step: bool) -> Result<Event, Failure> {
         let waiting = self.store.waiting().await?;
-        let held = self.held().await?;
+        let mut held = self.held().await?;
+        let under_way = self.store.locals(COPYING).await?;
+        for holding in &mut held {
+            holding.copying = under_way.iter().any(|(partition, _)| *partition == holding.partition.0);
+        }
         let reached =
             held.iter().filter_map(|holding| Some(Reached { id: holding.partition.clone(), cursor: holding.cursor? }));
         let below = match &self.below {

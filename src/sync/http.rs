@@ -17,7 +17,9 @@ use super::listener::Listener;
 use super::observe;
 use super::sse;
 use super::wire::{self, Malformed};
-use crate::domain::protocol::{Enrol, Hello, Hints, Problem, Pull, Push};
+use crate::domain::protocol::{Enrol, Hello, Hints, Problem, Pull, Push, Snapshot};
+use crate::domain::snapshot::ChunkHash;
+use crate::store::StoreError;
 
 /// A body as it comes, and what may become of it when it is unpacked.
 const MAX_BODY: usize = 8 << 20;
@@ -26,6 +28,8 @@ const MAX_UNPACKED: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long it may take once the hub is about to stop.
 const PATIENCE_AT_END: Duration = Duration::from_secs(2);
+/// How long an edge waits while chunks are made; then it is told to ask again.
+const PATIENCE_WITH_CHUNKS: Duration = Duration::from_secs(15);
 const COMMENT_EVERY: Duration = Duration::from_secs(20);
 const MAX_POLL_MILLIS: u64 = 30_000;
 
@@ -38,6 +42,8 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
             .service(at("/hello", "POST").route(web::post().to(hello)))
             .service(at("/push", "POST").route(web::post().to(push)))
             .service(at("/pull", "GET").route(web::get().to(pull)))
+            .service(at("/snapshot", "GET").route(web::get().to(snapshot)))
+            .service(at("/chunks/{hash}", "GET").route(web::get().to(chunk)))
             .service(at("/live", "GET").route(web::get().to(live)))
             .default_service(web::to(async || {
                 let detail = "version 1 of the protocol has no such address";
@@ -99,6 +105,44 @@ async fn pull(hub: HubData, request: HttpRequest) -> HttpResponse {
         hub.pull(&node, &query::<Pull>(&request)?).await
     };
     answer(&request, pulled.await)
+}
+
+/// `GET /sync/v1/snapshot`: of which chunks a partition is made.
+async fn snapshot(hub: HubData, request: HttpRequest) -> HttpResponse {
+    let manifest = async {
+        let hub = hub.ok_or(HubError::NotAHub)?.into_inner();
+        let node = hub.authenticate(bearer(&request)).await?;
+        let Snapshot { partition } = query(&request)?;
+        let asked = partition.clone();
+        // made to its end, also if it takes longer than anybody waits for
+        let made = tokio::spawn(async move { hub.snapshot(&node, &partition).await });
+        match tokio::time::timeout(PATIENCE_WITH_CHUNKS, made).await {
+            Ok(Ok(made)) => made,
+            Ok(Err(_)) => Err(StoreError::Closed.into()),
+            Err(_) => Err(HubError::Preparing(asked)),
+        }
+    };
+    answer(&request, manifest.await)
+}
+
+/// `GET /sync/v1/chunks/{hash}`: a chunk as it is kept. It never changes.
+async fn chunk(hub: HubData, request: HttpRequest) -> HttpResponse {
+    let chunk = async {
+        let hub = its(&hub)?;
+        let node = hub.authenticate(bearer(&request)).await?;
+        let hash = request.match_info().get("hash").unwrap_or_default();
+        let hash = hash.parse::<ChunkHash>().map_err(|_| HubError::Meaningless("that is no name of a chunk".into()))?;
+        hub.chunk(&node, hash).await
+    };
+    match chunk.await {
+        Ok(bytes) => HttpResponse::Ok()
+            .content_type("application/vnd.outpost.chunk")
+            // only for who may see it
+            .insert_header((header::CACHE_CONTROL, "private, max-age=31536000, immutable"))
+            .insert_header(ContentEncoding::Identity)
+            .body(bytes),
+        Err(err) => problem(&err),
+    }
 }
 
 #[derive(Deserialize)]

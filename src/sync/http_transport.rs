@@ -14,10 +14,13 @@ use tokio::time::{sleep, timeout};
 use super::sse::Reader;
 use super::transport::{LiveEvent, Switch, Transport};
 use super::wire;
+use crate::domain::ids::Partition;
 use crate::domain::protocol::{
-    Enrol, Enrolled, Failure, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Welcome,
+    Enrol, Enrolled, Failure, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Snapshot, Welcome,
 };
+use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
+use crate::store::chunk::MAX_PACKED;
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// Without a byte for so long, an answer is given up.
@@ -318,6 +321,25 @@ impl Transport for HttpTransport {
 
     fn meter(&self) -> Arc<Talk> {
         self.meter.clone()
+    }
+
+    async fn snapshot(&self, partition: &Partition) -> Result<Manifest, Failure> {
+        let asked = Snapshot { partition: partition.clone() };
+        let query = serde_urlencoded::to_string(&asked).expect("a partition is plain text");
+        self.unless_cut(self.exchange(self.get("snapshot", &query), 0)).await
+    }
+
+    async fn chunk(&self, hash: ChunkHash) -> Result<Vec<u8>, Failure> {
+        let fetch = async {
+            let sent = timeout(SILENCE, self.get(&format!("chunks/{hash}"), "").send()).await;
+            let response = sent.map_err(|_| silent())?.map_err(|err| unreachable(&err))?;
+            if response.status() == StatusCode::OK {
+                body(response, MAX_PACKED).await
+            } else {
+                Err(refusal(response).await)
+            }
+        };
+        self.unless_cut(fetch).await
     }
 
     async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure {

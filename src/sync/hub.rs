@@ -1,8 +1,10 @@
 //! The hub's side of the protocol, as plain functions over a store.
 
 mod push;
+mod snapshots;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use self::snapshots::Snapshots;
 use super::enrolment::{self, NodeRecord};
 use super::listener::Listener;
 use super::observe::Listening;
@@ -23,6 +26,7 @@ use crate::domain::protocol::{
 };
 use crate::domain::save::Save;
 use crate::domain::scope::Scope;
+use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
 use crate::node::{Identity, KnownNode, Node, NodeChange, NodeError, Nodes, World};
 use crate::store::{LocalChange, PartitionState, Request, Store, StoreError};
@@ -43,6 +47,7 @@ pub struct Hub {
     permits: Permits,
     limits: Limits,
     contacts: Mutex<BTreeMap<NodeId, Contact>>,
+    snapshots: Snapshots,
     closing: watch::Sender<bool>,
     switchboard: Arc<Switchboard>,
     meter: Arc<Talk>,
@@ -86,6 +91,10 @@ pub enum HubError {
     OutOfScope(Partition),
     #[error("the cursor counts from another beginning than this hub does")]
     ForeignEpoch,
+    #[error("{0}")]
+    NoChunk(String),
+    #[error("{0} is being put together for a first copy; ask again soon")]
+    Preparing(Partition),
     #[error("this node is an edge; sync goes to its hub")]
     NotAHub,
     #[error("this node is an edge, and its hub does not let it serve others")]
@@ -114,6 +123,8 @@ impl HubError {
             HubError::OutOfScope(_) => (403, problem::OUT_OF_SCOPE, "out of scope"),
             HubError::ForeignEpoch => (409, problem::EPOCH, "foreign epoch"),
             HubError::NotAHub | HubError::NoRelay => (404, problem::NOT_A_HUB, "not a hub"),
+            HubError::NoChunk(_) => (404, problem::NO_CHUNK, "no such chunk"),
+            HubError::Preparing(_) => (503, problem::BUSY, "not ready yet"),
             HubError::Store(StoreError::Full) => (503, problem::BUSY, "disk full"),
             HubError::Store(StoreError::Closed) => (503, problem::BUSY, "shutting down"),
             HubError::Store(_) => (500, problem::INTERNAL, "internal error"),
@@ -130,6 +141,7 @@ impl HubError {
     /// When it makes sense to ask again, in seconds.
     pub fn retry_after(&self) -> Option<u32> {
         match self {
+            HubError::Preparing(_) => Some(5),
             HubError::Store(StoreError::Full) => Some(60),
             HubError::Store(StoreError::Closed) => Some(2),
             _ => None,
@@ -162,6 +174,7 @@ impl Hub {
             permits,
             limits: Limits::default(),
             contacts: Mutex::new(contacts),
+            snapshots: Snapshots::default(),
             closing: watch::Sender::new(false),
             switchboard: Arc::default(),
             meter: Arc::default(),
@@ -351,6 +364,28 @@ impl Hub {
             head: changes.head,
             digest: changes.digest,
         })
+    }
+
+    /// Where the chunks of first copies are kept: a place of its own in this directory, which begins empty. Without it, it
+    /// is where the machine keeps passing files.
+    pub fn keep_chunks_in(&self, dir: &Path) {
+        self.snapshots.keep_in(dir);
+    }
+
+    /// All of a partition as chunks; some changes may have come since they were made. Whoever asks while they are being made
+    /// waits for that.
+    pub async fn snapshot(&self, node: &NodeRecord, partition: &Partition) -> Result<Manifest> {
+        if !node.scope.contains(partition) {
+            return Err(HubError::OutOfScope(partition.clone()));
+        }
+        self.noted(node.id, |_| {});
+        self.snapshots.manifest(&*self.store, partition, self.identity.epoch).await
+    }
+
+    /// A chunk of a partition in the scope of the node. What is outside of it is as if it were not there.
+    pub async fn chunk(&self, node: &NodeRecord, hash: ChunkHash) -> Result<Vec<u8>> {
+        self.noted(node.id, |_| {});
+        self.snapshots.chunk(hash, |partition| node.scope.contains(partition))
     }
 
     /// Hints for a node about what has a number above `since`.

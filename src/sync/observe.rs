@@ -26,6 +26,8 @@ pub(super) fn step(step: &Step) -> (&'static str, &str) {
         Step::SetAside { .. } => ("set-aside", ""),
         Step::Forget(_) => ("forget", ""),
         Step::Pull { partition, .. } => ("pull", &partition.0),
+        Step::List { partition, .. } => ("snapshot", &partition.0),
+        Step::Copy { partition, .. } => ("chunks", &partition.0),
         Step::Compare => ("compare", ""),
         Step::Wait { .. } => ("wait", ""),
     }
@@ -36,7 +38,7 @@ fn outcome(failure: &Failure) -> &'static str {
         Failure::Unreachable(_) => "unreachable",
         Failure::Busy { .. } => "busy",
         Failure::Refused(_) | Failure::Revoked(_) => "refused",
-        Failure::ForeignEpoch | Failure::OutOfScope(_) | Failure::Rejected(_) => "rejected",
+        Failure::ForeignEpoch | Failure::OutOfScope(_) | Failure::NoChunk(_) | Failure::Rejected(_) => "rejected",
         Failure::Faulty(_) | Failure::Local(_) => "failed",
     }
 }
@@ -58,6 +60,7 @@ pub(super) fn carried_out(talk: &Talk, step: &'static str, began: Instant, event
     let (mut how, mut rows, mut saves) = ("ok", 0, 0);
     match event {
         Event::Joined { rows: joined, .. } => rows = usize::try_from(*joined).unwrap_or(usize::MAX),
+        Event::Copied { chunk, .. } => rows = usize::try_from(chunk.records).unwrap_or(usize::MAX),
         Event::Pushed { reply, .. } => {
             saves = reply.verdicts.len();
             judged(talk, &reply.verdicts);
@@ -84,7 +87,9 @@ pub(super) async fn asked(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let began = Instant::now();
     let talk = req.app_data::<Data<Hub>>().map(|hub| hub.meter().clone());
-    let step = req.path().rsplit('/').next().unwrap_or_default().to_owned();
+    // a chunk is asked for by its name
+    let is_chunk = req.path().contains("/chunks/");
+    let step = if is_chunk { "chunks" } else { req.path().rsplit('/').next().unwrap_or_default() }.to_owned();
     let span = tracing::debug_span!("asked", step, node = node(&req), partition = partition(&req));
     let header = |name: header::HeaderName| req.headers().get(name)?.to_str().ok()?.parse::<usize>().ok();
     let received = header(header::CONTENT_LENGTH).unwrap_or(0);

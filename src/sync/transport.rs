@@ -3,7 +3,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
+use crate::domain::ids::Partition;
 use crate::domain::protocol::{Failure, Hello, Hint, Pull, Pulled, Push, Pushed, Welcome};
+use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
 
 /// Brings messages to the hub and its answers back. A failure says nothing about whether the hub did what it was asked.
@@ -12,6 +14,14 @@ pub trait Transport: Send + Sync {
     async fn hello(&self, hello: &Hello) -> Result<Welcome, Failure>;
     async fn push(&self, push: &Push) -> Result<Pushed, Failure>;
     async fn pull(&self, pull: &Pull) -> Result<Pulled, Failure>;
+    /// Which chunks a partition is made of.
+    async fn snapshot(&self, _: &Partition) -> Result<Manifest, Failure> {
+        Err(Failure::NoChunk("no chunks come this way".into()))
+    }
+    /// A chunk as it is kept; nobody has looked at it yet.
+    async fn chunk(&self, _: ChunkHash) -> Result<Vec<u8>, Failure> {
+        Err(Failure::NoChunk("no chunks come this way".into()))
+    }
     /// Listens for hints about numbers above `since` and hands them on, until it fails.
     async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure;
     /// What is counted of these conversations; a transport that knows how many bytes it carried counts them here.

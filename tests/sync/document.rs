@@ -1,6 +1,9 @@
 //! `docs/sync-protocol.md` says what is so: its examples are read as the messages they stand for, and written again.
 
-use outpost::domain::protocol::{Enrol, Enrolled, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Welcome};
+use outpost::domain::protocol::{
+    Enrol, Enrolled, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Snapshot, Welcome,
+};
+use outpost::domain::snapshot::Manifest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -28,6 +31,8 @@ fn the_examples_in_the_document_are_messages() {
             "pushed" => same::<Pushed>(&example),
             "pull" => same::<Pull>(&example),
             "pulled" => same::<Pulled>(&example),
+            "snapshot" => same::<Snapshot>(&example),
+            "manifest" => same::<Manifest>(&example),
             "hint" => same::<Hint>(&example),
             "hints" => same::<Hints>(&example),
             "problem" => same::<Problem>(&example),
@@ -35,9 +40,10 @@ fn the_examples_in_the_document_are_messages() {
         }
         seen.push(name.trim().to_owned());
     }
-    for name in
-        ["enrol", "enrolled", "hello", "welcome", "push", "pushed", "pull", "pulled", "hint", "hints", "problem"]
-    {
+    for name in [
+        "enrol", "enrolled", "hello", "welcome", "push", "pushed", "pull", "pulled", "snapshot", "manifest", "hint",
+        "hints", "problem",
+    ] {
         assert!(seen.iter().any(|seen| seen == name), "{name} has no example");
     }
 }

@@ -103,6 +103,10 @@ pub struct Person {
 }
 
 impl Person {
+    pub fn author(&self) -> Author {
+        self.author
+    }
+
     async fn save(&self, key: &Key, expect: Expect, change: Change) {
         let record = LocalRecord { type_name: key.0.clone(), id: key.1, revision: None, expect, changes: vec![change] };
         let save = LocalSave {

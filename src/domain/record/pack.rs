@@ -8,6 +8,7 @@
 //! record's number; the publication; the bin; the places, parents first. Numbers are LEB128.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -94,8 +95,25 @@ pub enum Values {
 
 /// Packs a record. `seq` is the record's own number, at least as high as every arrival in it.
 pub fn pack(state: &State, seq: u64, values: Values, dictionary: &mut Dictionary) -> Vec<u8> {
-    let mut packer =
-        Packer { dictionary, stamps: Vec::new(), index: HashMap::new(), body: Vec::with_capacity(32), values };
+    pack_apart(state, seq, values, dictionary).0
+}
+
+/// The same, and where in it the value of the record as a whole stands, its length included, if there is one.
+pub fn pack_apart(
+    state: &State,
+    seq: u64,
+    values: Values,
+    dictionary: &mut Dictionary,
+) -> (Vec<u8>, Option<Range<usize>>) {
+    let mut packer = Packer {
+        dictionary,
+        stamps: Vec::new(),
+        index: HashMap::new(),
+        body: Vec::with_capacity(32),
+        values,
+        has_root: false,
+        root_value: None,
+    };
     match &state.written {
         None => packer.number(0),
         Some(written) => {
@@ -113,7 +131,7 @@ pub fn pack(state: &State, seq: u64, values: Values, dictionary: &mut Dictionary
         }
     }
     packer.place(&state.root, true, Stamp::NEVER);
-    let Packer { dictionary, stamps, body, .. } = packer;
+    let Packer { dictionary, stamps, body, root_value, .. } = packer;
     let mut out = Vec::with_capacity(body.len() + 16 * stamps.len() + 2);
     out.push(VERSION);
     leb(&mut out, stamps.len() as u64);
@@ -128,8 +146,9 @@ pub fn pack(state: &State, seq: u64, values: Values, dictionary: &mut Dictionary
         out.extend_from_slice(&stamp.tag.to_le_bytes());
         leb(&mut out, if arrival == 0 { 0 } else { seq.saturating_sub(arrival) + 1 });
     }
+    let start = out.len();
     out.extend_from_slice(&body);
-    out
+    (out, root_value.map(|at| start + at.start..start + at.end))
 }
 
 /// Reads what [`pack`] made. `document` is needed where the values stand beside.
@@ -268,6 +287,9 @@ struct Packer<'a> {
     index: HashMap<(Stamp, u64), u64>,
     body: Vec<u8>,
     values: Values,
+    /// Whether the root was begun: it is the first place.
+    has_root: bool,
+    root_value: Option<Range<usize>>,
 }
 
 impl Packer<'_> {
@@ -312,6 +334,7 @@ impl Packer<'_> {
     }
 
     fn place(&mut self, place: &Place, shown: bool, above: Stamp) {
+        let is_root = !std::mem::replace(&mut self.has_root, true);
         let value = match (self.values, &place.write) {
             (Values::Inline, Some(Write { content: Content::Json(text), .. })) => Some(text.0.to_string()),
             (Values::Beside, _) if !shown => place.parked(above).map(|value| value.to_string()),
@@ -335,7 +358,11 @@ impl Packer<'_> {
             self.stamp(write.stamp, write.arrival);
         }
         if let Some(value) = value {
+            let start = self.body.len();
             self.text(&value);
+            if is_root {
+                self.root_value = Some(start..self.body.len());
+            }
         }
         if let Some(removal) = &place.removal {
             self.stamp(removal.stamp, removal.arrival);
@@ -479,7 +506,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn leb(out: &mut Vec<u8>, mut number: u64) {
+pub(in crate::domain) fn leb(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;

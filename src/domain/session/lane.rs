@@ -1,5 +1,8 @@
+use std::collections::VecDeque;
+
 use crate::domain::feed::{Cursor, Digest};
 use crate::domain::ids::{Epoch, Partition};
+use crate::domain::snapshot::ChunkRef;
 
 /// Waiting longer after each failure, up to a minute, never all nodes at once.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +65,18 @@ pub(super) enum Check {
     Differs,
 }
 
+/// Whether a partition comes in chunks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) enum FirstCopy {
+    /// It is pulled page by page.
+    #[default]
+    No,
+    /// The hub is to be asked which chunks there are.
+    Wanted,
+    /// These are left, of a manifest with this head.
+    Under { head: u64, left: VecDeque<ChunkRef> },
+}
+
 /// A difference that was found so often, on a hub that never rests, is taken for one.
 const DOUBTS: u32 = 5;
 
@@ -77,6 +92,9 @@ pub(super) struct Lane {
     doubts: u32,
     /// Records known to wait at the hub. For showing only.
     pub waiting: u64,
+    pub copy: FirstCopy,
+    /// How often a chunk was gone since the last one that came.
+    pub gone: u32,
     pub retry: BackOff,
     pub trouble: Option<String>,
     /// When the partition was last pulled, as a count of pulls, so that a large one does not starve the others.
@@ -97,6 +115,8 @@ impl Lane {
             check: Check::Unknown,
             doubts: 0,
             waiting: 0,
+            copy: FirstCopy::No,
+            gone: 0,
             retry: BackOff::default(),
             trouble: None,
             served: 0,

@@ -5,6 +5,7 @@
 //! pull what is behind, types first, then compare digests; then wait for something to happen. Whatever it waits for, it
 //! says until when.
 
+mod copy;
 #[cfg(test)]
 mod crowd;
 mod lane;
@@ -14,12 +15,13 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::lane::{BackOff, Check, Lane, rank};
+use self::lane::{BackOff, Check, FirstCopy, Lane, rank};
 pub use self::status::{LinkState, Status};
 use super::feed::{Cursor, Digest};
 use super::ids::{Epoch, Partition, SaveId};
 use super::protocol::{Failure, Head, Hint, Limits, Pushed, Welcome};
 use super::scope::Scope;
+use super::snapshot::ChunkRef;
 
 /// While hints arrive, the hub is asked this often all the same. In milliseconds, as all times here.
 const HELLO_LIVE: i64 = 60_000;
@@ -53,6 +55,19 @@ pub enum Step {
         partition: Partition,
         cursor: Cursor,
         max_bytes: usize,
+    },
+    /// Ask which chunks a partition is made of, and which of them are not here yet.
+    List {
+        partition: Partition,
+        epoch: Epoch,
+    },
+    /// Fetch a chunk of a manifest with this head and join it.
+    Copy {
+        partition: Partition,
+        epoch: Epoch,
+        head: u64,
+        chunk: ChunkRef,
+        is_last: bool,
     },
     /// Read this node's own digests.
     Compare,
@@ -92,6 +107,21 @@ pub enum Event {
         digest: Digest,
         rows: u64,
     },
+    /// The hub told which chunks a partition is made of. If none is left to be fetched, this is where the partition stands.
+    Listed {
+        partition: Partition,
+        epoch: Epoch,
+        head: u64,
+        digest: Digest,
+        left: Vec<ChunkRef>,
+        cursor: Option<Cursor>,
+    },
+    /// A chunk is joined; after the last one, this is where the partition stands.
+    Copied {
+        partition: Partition,
+        chunk: ChunkRef,
+        cursor: Option<Cursor>,
+    },
     /// This node's own digests, and how many saves the outbox held before and after they were read, whichever is more.
     Compared {
         waiting: u64,
@@ -124,6 +154,8 @@ pub enum Doing {
     SetAside,
     Forget,
     Pull(Partition),
+    List(Partition),
+    Copy(Partition),
     Compare,
 }
 
@@ -134,6 +166,8 @@ pub struct Holding {
     pub cursor: Option<Cursor>,
     pub records: u64,
     pub digest: Digest,
+    /// Whether its first copy, chunk by chunk, is under way.
+    pub copying: bool,
 }
 
 /// `now` is in milliseconds of a clock that never goes back, wherever it begins. `random` is any number that others
@@ -249,6 +283,9 @@ impl Session {
             return Step::Forget(self.forget.clone());
         }
         if let Some(partition) = self.behind(now) {
+            if let Some(step) = self.lanes[&partition].copy_step(&partition) {
+                return step;
+            }
             let cursor = self.lanes[&partition].cursor;
             return Step::Pull { partition, cursor, max_bytes: self.limits.pull_bytes };
         }
@@ -311,6 +348,11 @@ impl Session {
             Event::Joined { partition, cursor, head, digest, rows } => {
                 self.joined(&partition, cursor, head, digest, rows, now);
             }
+            Event::Listed { partition, epoch, head, digest, left, cursor } => {
+                self.in_contact(now);
+                self.listed(&partition, (epoch, head, digest), left, cursor);
+            }
+            Event::Copied { partition, chunk, cursor } => self.copied(&partition, &chunk, cursor, now),
             Event::Compared { waiting, held } => self.compared(waiting, held, now),
             Event::Failed { doing, failure } => self.failed(doing, failure, now, random),
             Event::Heard(hint) => self.heard(hint),
@@ -386,10 +428,16 @@ impl Session {
             .filter_map(|holding| Some((&holding.partition, holding.cursor?)))
             .filter(|(_, cursor)| cursor.epoch == welcome.epoch)
             .collect();
+        // whoever holds some of it already is told by pulls only what left meanwhile
+        let is_begun = |holding: &&Holding| holding.cursor.is_some() || (holding.records > 0 && !holding.copying);
+        let begun: BTreeSet<&Partition> = held.iter().filter(is_begun).map(|holding| &holding.partition).collect();
         for head in &welcome.partitions {
             let lane = self.lanes.entry(head.id.clone()).or_insert_with(|| {
                 let mut lane = Lane::new(welcome.epoch);
                 lane.cursor = cursors.get(&head.id).copied().unwrap_or(lane.cursor);
+                if head.newer >= self.limits.chunk_records && !begun.contains(&head.id) {
+                    lane.copy = FirstCopy::Wanted;
+                }
                 lane
             });
             lane.hear(head.head, head.digest);
@@ -520,6 +568,7 @@ impl Session {
 
     fn failed(&mut self, doing: Doing, failure: Failure, now: i64, random: u64) {
         match (&failure, doing) {
+            (Failure::Busy { .. }, Doing::List(partition)) => self.copy_failed(&partition, failure, now, random),
             (Failure::Refused(reason), _) => {
                 self.refused = Some((reason.clone(), now + REFUSED));
                 self.hands_over = false;
@@ -557,6 +606,7 @@ impl Session {
             (_, Doing::SetAside) => self.out.fail(now, random, None),
             // found again with the next hello
             (_, Doing::Forget) => self.forget.clear(),
+            (_, Doing::List(partition) | Doing::Copy(partition)) => self.copy_failed(&partition, failure, now, random),
             (_, Doing::Pull(partition)) => {
                 if matches!(failure, Failure::ForeignEpoch | Failure::OutOfScope(_)) {
                     self.greeted = false;

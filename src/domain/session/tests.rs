@@ -31,7 +31,7 @@ fn welcome(epoch: Epoch, partitions: Vec<Head>) -> Welcome {
 
 fn holding(name: &str, base: u64, digest: u128) -> Holding {
     let cursor = Cursor { epoch: EPOCH, base, after: base };
-    Holding { partition: partition(name), cursor: Some(cursor), records: 1, digest: Digest(digest) }
+    Holding { partition: partition(name), cursor: Some(cursor), records: 1, digest: Digest(digest), copying: false }
 }
 
 /// A session that knows a hub with these partitions.

@@ -1,6 +1,7 @@
 //! What every store promises, as one suite that runs against each.
 
 mod clocks;
+mod copying;
 mod listing;
 mod opening;
 mod quarantine;

@@ -11,10 +11,12 @@ use crate::domain::record::pack::unpack;
 use crate::domain::record::{Document, EffectKind, LostValue, State};
 use crate::domain::save::MAX_NESTING;
 use crate::domain::stamp::Stamp;
-use crate::store::{Flags, Held, Moved, PulledPage, Row};
+use crate::store::{Copying, Flags, Held, Moved, PulledPage, Row};
 
 /// The kind of local document that says how far a partition was pulled; by partition.
 pub(in crate::store) const CURSOR: &str = "cursor";
+/// The kind of local document that says how far the first copy of a partition is; by partition.
+pub const COPYING: &str = "copying";
 /// The kind of local document that keeps a row as it came, since it could not be understood.
 const SET_ASIDE: &str = "set-aside";
 
@@ -153,9 +155,17 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// The page is in: the cursor moves with it.
+    /// A chunk is in: that is remembered with it, and there is no cursor before the last.
+    pub(super) fn copied(&mut self, page: &PulledPage, copying: &Copying) -> Result<(), Halt> {
+        self.shift_of(&page.partition);
+        self.put_local((COPYING.into(), page.partition.to_string()), Some(json!(copying)));
+        Ok(())
+    }
+
+    /// The page is in: the cursor moves with it. Whoever has a cursor copies no more.
     pub(super) fn reach(&mut self, page: &PulledPage) -> Result<(), Halt> {
         self.shift_of(&page.partition);
+        self.put_local((COPYING.into(), page.partition.to_string()), None);
         self.put_local((CURSOR.into(), page.partition.to_string()), Some(json!(page.cursor)));
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::apply::Part;
-use super::{CURSOR, Draft, Halt, Key, Shift, tally_key};
+use super::{COPYING, CURSOR, Draft, Halt, Key, Shift, tally_key};
 use crate::domain::ids::{Partition, SaveId, TypeName};
 use crate::domain::path::{Path, Segment};
 use crate::domain::record::{Document, State};
@@ -229,6 +229,7 @@ impl Draft<'_> {
     /// One step of it. The cursor goes first, so that whoever comes back to the partition gets all of it.
     pub(super) fn forget(&mut self, partition: &Partition, keys: &[Key]) -> Result<(), Halt> {
         self.put_local((CURSOR.into(), partition.to_string()), None);
+        self.put_local((COPYING.into(), partition.to_string()), None);
         keys.iter().try_for_each(|key| self.let_go(key))
     }
 

@@ -25,6 +25,7 @@ use crate::domain::record::{EffectKind, Restamped};
 use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
 
+pub use join::COPYING;
 pub(super) use join::CURSOR;
 pub(super) use keep::here;
 pub(super) use quarantine::SHADOW;
@@ -204,7 +205,7 @@ impl<'a> Ledger<'a> {
                 Ok(Outcome::Received(std::mem::take(&mut progress.verdicts)))
             }
             Request::Admit { entries, save, by, now } => self.attempt(|draft| draft.admit(entries, *save, *by, *now)),
-            Request::Join { page, now } => {
+            Request::Join { page, now } | Request::JoinChunk { page, now, .. } => {
                 if progress.step == 0 {
                     self.require(self.needs_of_page(page))?;
                     self.prepare(page.rows.iter().map(|row| (row.type_name.clone(), row.id)).collect())?;
@@ -218,7 +219,10 @@ impl<'a> Ledger<'a> {
                     self.attempt(|draft| draft.leave(moved, &page.partition))?;
                     progress.step += 1;
                 }
-                self.attempt(|draft| draft.reach(page))?;
+                self.attempt(|draft| match request {
+                    Request::JoinChunk { copying: Some(copying), .. } => draft.copied(page, copying),
+                    _ => draft.reach(page),
+                })?;
                 Ok(Outcome::Done)
             }
             Request::Acknowledge(saves) => {
@@ -272,7 +276,7 @@ impl<'a> Ledger<'a> {
                 let keys = saves.iter().flat_map(|denied| keys_of(&denied.save));
                 keys.flat_map(|key| self.needs_of_key(key)).collect()
             }
-            Request::Join { page, .. } => self.needs_of_page(page),
+            Request::Join { page, .. } | Request::JoinChunk { page, .. } => self.needs_of_page(page),
             Request::Acknowledge(saves) if !self.quiet.unsent => saves.iter().copied().map(Need::Sent).collect(),
             Request::Local(changes) => changes
                 .iter()

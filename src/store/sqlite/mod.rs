@@ -12,6 +12,7 @@ mod read;
 mod rows;
 mod script;
 mod setup;
+mod walk;
 mod writer;
 
 use std::path::Path;
@@ -28,7 +29,7 @@ use self::setup::Names;
 use self::writer::{Answer, Job, Step, Work, Writer};
 use super::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Listed, Notice, Outcome, Page, PartitionState, Query, Request,
-    Store, StoreError, Tally, Unsent,
+    Store, StoreError, Tally, Unsent, Visit,
 };
 use crate::domain::ids::{Partition, RecordId, TypeName};
 use crate::domain::scope::Scope;
@@ -164,6 +165,10 @@ impl Store for Sqlite {
         max_bytes: usize,
     ) -> Result<Changes, StoreError> {
         self.read_changes(partition, base, after.max(base), max_bytes).await
+    }
+
+    async fn walk(&self, partition: &Partition, visit: &mut Visit<'_>) -> Result<PartitionState, StoreError> {
+        self.walk_through(partition, visit).await
     }
 
     async fn outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {

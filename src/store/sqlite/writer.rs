@@ -309,7 +309,9 @@ fn weigh(request: &Request) -> usize {
         Request::Receive { saves, .. } => saves.iter().map(|save| 512 * save.records.len()).sum(),
         Request::Quarantine { saves, .. } => saves.iter().map(|denied| 2048 * denied.save.records.len()).sum(),
         Request::Admit { entries, .. } => 4096 * entries.len(),
-        Request::Join { page, .. } => page.rows.iter().map(|row| 512 + row.state.len()).sum(),
+        Request::Join { page, .. } | Request::JoinChunk { page, .. } => {
+            page.rows.iter().map(|row| 512 + row.state.len()).sum()
+        }
         Request::Acknowledge(saves) => 64 * saves.len(),
         Request::Local(changes) => 256 * changes.len(),
         Request::Forget(_) | Request::Rejudge(_) | Request::Retime { .. } => 0,
