@@ -21,7 +21,9 @@ use super::lock::Lock;
 use super::{Failure, join, node, print, records, sync, token, types, user};
 use crate::config::Settings;
 
-const DATABASE: &str = "outpost.db";
+pub const DATABASE: &str = "outpost.db";
+/// What a database is called until all of a backup is in it.
+pub const UNFINISHED: &str = "outpost.db.restoring";
 /// How long a command waits for another one, or for a node that just starts or stops.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -196,6 +198,7 @@ impl Served {
 
 /// Opens the database in a directory, which is made new where there is none.
 pub async fn open_store(dir: &Path, caches: Arc<Caches>) -> Result<Arc<dyn Store>, Failure> {
+    refuse_unfinished(dir)?;
     let store = Sqlite::open(&dir.join(DATABASE), caches, Default::default()).await.map_err(|err| {
         let mut failure = Failure::from(err);
         failure.line = format!("{}: {}", dir.display(), failure.line);
@@ -208,7 +211,18 @@ pub fn has_database(dir: &Path) -> bool {
     dir.join(DATABASE).exists()
 }
 
-fn no_node(dir: &Path) -> Failure {
+/// What a restore that did not come to its end left is no node.
+pub fn refuse_unfinished(dir: &Path) -> Result<(), Failure> {
+    if has_database(dir) || !dir.join(UNFINISHED).exists() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "restoring a backup was begun in {} and not finished; run `outpost restore` with the same backup again, or remove the directory",
+        dir.display()
+    )))
+}
+
+pub fn no_node(dir: &Path) -> Failure {
     Failure::new(format!(
         "there is no node in {}; run `outpost serve` for a new hub or `outpost join` for an edge, or name another directory with --data",
         dir.display()
@@ -228,6 +242,7 @@ impl Host {
     /// who wait for the lock.
     pub async fn find(settings: &Settings, absent: Absent, command: &str) -> Result<Self, Failure> {
         let dir = &settings.data;
+        refuse_unfinished(dir)?;
         if absent == Absent::Refused && !has_database(dir) {
             return Err(no_node(dir));
         }
@@ -297,7 +312,11 @@ pub async fn take_lock(dir: &Path, command: &str) -> Result<Lock, Failure> {
     loop {
         match Lock::try_take(dir, command)? {
             Ok(lock) => return Ok(lock),
-            Err(holder) if holder.serves() || holder.command == "join" || Instant::now() >= deadline => {
+            Err(holder)
+                if holder.serves()
+                    || matches!(&holder.command[..], "join" | "restore")
+                    || Instant::now() >= deadline =>
+            {
                 return Err(in_use(dir, &holder));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,

@@ -12,8 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 
-const FILE: &str = "outpost.lock";
-
 /// A held lock; dropping it lets it go.
 #[derive(Debug)]
 pub struct Lock {
@@ -52,13 +50,16 @@ impl std::fmt::Display for Holder {
 }
 
 impl Lock {
+    /// In the directory that it locks.
+    pub const FILE: &'static str = "outpost.lock";
+
     /// Tries to take the lock on a directory, which is made if it is not there. The inner error is whoever has it.
     pub fn try_take(dir: &Path, command: &str) -> Result<Result<Self, Holder>, Failure> {
         if !dir.is_dir() {
             // what is inside is the concern of this user alone
             DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|err| Failure::of_data(dir, &err))?;
         }
-        let path = dir.join(FILE);
+        let path = dir.join(Self::FILE);
         let file = OpenOptions::new()
             .read(true)
             .write(true)

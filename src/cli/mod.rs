@@ -1,5 +1,6 @@
 //! The command line: what can be said on it, and what each command does. One file for each group of commands.
 
+mod backup;
 mod door;
 mod failure;
 mod host;
@@ -64,6 +65,8 @@ pub enum Command {
     /// The link of an edge to its hub
     #[command(subcommand, arg_required_else_help = true)]
     Sync(sync::Sync),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Openapi(openapi::Openapi),
 }
 
@@ -80,6 +83,8 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Type(command) => types::run(command, &settings).await,
         Command::Records(command) => records::run(command, &settings).await,
         Command::Sync(command) => sync::run(command, &settings).await,
+        Command::Backup(command) => backup::back_up_to(command, &settings).await,
+        Command::Restore(command) => backup::restore_from(command, &settings).await,
         Command::Openapi(command) => openapi::run(command, &settings).await,
     }
 }

@@ -91,7 +91,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// Bytes as bytes in CBOR and as hexadecimal text in JSON.
-pub(super) mod bytes {
+pub(crate) mod bytes {
     use serde::de::{Deserializer, Error, Visitor};
 
     pub fn serialize<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

@@ -13,6 +13,9 @@ pub struct Identity {
     pub incarnation: Incarnation,
     /// The line of numbers this node hands out.
     pub epoch: Epoch,
+    /// The lines of numbers before this one, oldest first: this node's past changed each time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<Epoch>,
     /// What people call it.
     pub name: String,
     pub role: Role,
@@ -75,9 +78,37 @@ impl Identity {
             node: NodeId(world.random() as u64),
             incarnation: Incarnation(world.random() as u64),
             epoch: Epoch(world.random() as u64),
+            ancestors: Vec::new(),
             name: name.into(),
             role: Role::Hub,
         }
+    }
+
+    /// The same node after its database came back from a backup: what it writes from now on is told apart from what it wrote
+    /// after the backup was made, and its readers learn that its numbers begin anew.
+    pub fn restored(&self, world: &dyn World) -> Self {
+        let mut ancestors = self.ancestors.clone();
+        ancestors.push(self.epoch);
+        Self {
+            incarnation: Incarnation(world.random() as u64),
+            epoch: Epoch(world.random() as u64),
+            ancestors,
+            ..self.clone()
+        }
+    }
+
+    /// Makes the node of a store that was filled from a backup a restored one: its identity is new, and nobody is signed in.
+    pub async fn settle_restored(store: &dyn Store, world: &dyn World) -> Result<Self> {
+        let standing = Self::load(store).await?;
+        let standing = standing.ok_or_else(|| StoreError::Damaged("nobody is written down whose it is".into()))?;
+        let restored = standing.restored(world);
+        let value = serde_json::to_value(&restored).expect("an identity is plain data");
+        let mut changes = vec![LocalChange { kind: KIND, key: KIND.into(), value: Some(value), expect: None }];
+        for (key, _) in store.locals(super::people::SESSION).await? {
+            changes.push(LocalChange { kind: super::people::SESSION, key, value: None, expect: None });
+        }
+        store.write(Request::Local(changes)).await?;
+        Ok(restored)
     }
 
     /// Writes this identity into a store that has none. False if it has one.

@@ -98,7 +98,8 @@ pub(super) struct Failures {
     until: i64,
 }
 
-const SESSION: &str = "session";
+/// The kind of local document that says who is signed in.
+pub(super) const SESSION: &str = "session";
 const TOKEN: &str = "token";
 const SETUP: &str = "setup";
 /// A session ends when it was not renewed by a sign-in for this long.

@@ -3,6 +3,7 @@
 //! [`Store`] is the seam: the SQLite store runs nodes, the model store beside it runs simulations, and one suite of
 //! tests, `contract`, holds for both. What a write *does* is decided once for both in `ledger`, without I/O.
 
+pub mod archive;
 pub mod chunk;
 #[cfg(test)]
 mod contract;
@@ -32,7 +33,7 @@ use crate::meter::Writes;
 
 pub use ledger::{COPYING, kept_save};
 pub use model::Model;
-pub use sqlite::{Options, Sqlite};
+pub use sqlite::{Options, Sqlite, backup, restore};
 
 /// What the store has to know of types while it writes. Pure and quick: it is asked in the writing transaction.
 pub trait Judge: Send + Sync {
@@ -464,6 +465,8 @@ pub struct Notice {
 pub enum StoreError {
     #[error("the database was written by a newer version of outpost; use that version or a newer one")]
     Newer,
+    #[error("the database was written by an older version of outpost; start its node once with this version")]
+    Older,
     #[error("the disk is full; nothing was changed")]
     Full,
     #[error("the data directory cannot be written: {0}")]

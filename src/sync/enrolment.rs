@@ -270,6 +270,7 @@ pub async fn enrol(
         }
     })?;
     let identity = Identity {
+        ancestors: Vec::new(),
         node: enrolled.node,
         incarnation: Incarnation(world.random() as u64),
         epoch: Epoch(world.random() as u64),

@@ -1,5 +1,6 @@
 //! The binary as a person or a script meets it: what it prints, how it ends, what is on disk afterwards.
 
+mod backup;
 mod commands;
 mod demo;
 mod directory;

@@ -204,7 +204,8 @@ pub fn send(url: &str, method: &str, path: &str, token: &str, body: Option<&Valu
     match body.map(Value::to_string) {
         Some(body) => {
             let length = body.len();
-            request.push_str(&format!("content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"));
+            let kind = if method == "PATCH" { "merge-patch+json" } else { "json" };
+            request.push_str(&format!("content-type: application/{kind}\r\ncontent-length: {length}\r\n\r\n{body}"));
         }
         None => request.push_str("\r\n"),
     }

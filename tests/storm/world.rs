@@ -324,6 +324,7 @@ impl Storm {
             let store: Arc<dyn Store> = Arc::new(Model::new(Arc::new(Fixed)));
             let offset = now(Offset::load(&*store)).expect("the model store works");
             let identity = Identity {
+                ancestors: Vec::new(),
                 node: enrolled.node,
                 incarnation: Incarnation(device.random() as u64),
                 epoch: Epoch(device.random() as u64),

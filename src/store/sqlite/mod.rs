@@ -4,11 +4,13 @@
 //! flush of it. What a write does is no matter of this module: it supplies the ledger with facts and writes down its
 //! news, both by statements over whole groups.
 
+pub mod backup;
 mod index;
 mod list;
 mod load;
 mod persist;
 mod read;
+pub mod restore;
 mod rows;
 mod script;
 mod setup;

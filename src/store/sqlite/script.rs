@@ -8,6 +8,7 @@ use crate::store::StoreError;
 
 pub(super) enum Cell {
     Int(i64),
+    Real(f64),
     Text(String),
     Blob(Vec<u8>),
     Null,
@@ -39,6 +40,7 @@ impl Script {
         for cell in cells {
             query = match cell {
                 Cell::Int(number) => query.bind(number),
+                Cell::Real(number) => query.bind(number),
                 Cell::Text(text) => query.bind(text),
                 Cell::Blob(bytes) => query.bind(bytes),
                 Cell::Null => query.bind(None::<i64>),

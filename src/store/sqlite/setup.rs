@@ -147,6 +147,14 @@ fn is_writable(path: &Path) -> bool {
     std::fs::OpenOptions::new().append(true).create(true).open(path).is_ok()
 }
 
+/// A connection that only reads, beside whoever writes.
+pub(super) async fn reader(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let connect = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(Duration::from_secs(5));
+    // a large sort goes to a file
+    let connect = connect.pragma("cache_size", "-8192").pragma("temp_store", "file");
+    connect.disable_statement_logging().connect().await.map_err(failed)
+}
+
 async fn check_version(conn: &mut SqliteConnection) -> Result<(), StoreError> {
     let version: String =
         sqlx::query("select sqlite_version()").fetch_one(conn).await.map_err(failed)?.try_get(0).map_err(failed)?;
@@ -157,13 +165,26 @@ async fn check_version(conn: &mut SqliteConnection) -> Result<(), StoreError> {
 }
 
 async fn migrate(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    migrate_to(conn, MIGRATIONS.len()).await
+}
+
+/// How many migrations there are.
+pub(super) fn migrations() -> usize {
+    MIGRATIONS.len()
+}
+
+/// How many migrations a database has seen; not more than there are.
+pub(super) async fn migrated(conn: &mut SqliteConnection) -> Result<usize, StoreError> {
     let version: i64 =
         sqlx::query("pragma user_version").fetch_one(&mut *conn).await.map_err(failed)?.try_get(0).map_err(failed)?;
     let done = usize::try_from(version).unwrap_or_default();
-    if done > MIGRATIONS.len() {
-        return Err(StoreError::Newer);
-    }
-    for (number, text) in MIGRATIONS.iter().enumerate().skip(done) {
+    if done > MIGRATIONS.len() { Err(StoreError::Newer) } else { Ok(done) }
+}
+
+/// Brings a database to the schema after so many migrations.
+pub(super) async fn migrate_to(conn: &mut SqliteConnection, count: usize) -> Result<(), StoreError> {
+    let done = migrated(conn).await?;
+    for (number, text) in MIGRATIONS.iter().enumerate().take(count).skip(done) {
         let script = format!("begin immediate;\n{text};\npragma user_version = {};\ncommit;", number + 1);
         // our own text with a number in it
         let applied = sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut *conn).await;
@@ -217,6 +238,18 @@ pub(super) async fn load(conn: &mut SqliteConnection) -> Result<(Names, Book), S
         };
         book.sums.insert(ordinal, sum);
     }
+    for row in sqlx::query("select type, flags, records from tally").fetch_all(&mut *conn).await.map_err(failed)? {
+        let number = |at: usize| row.try_get::<i64, _>(at).map_err(failed);
+        book.tallies.insert((number(0)?, number(1)? as u8), number(2)?);
+    }
+    let dictionary = dictionary(conn).await?;
+    let (authors, texts) = (dictionary.authors().len(), dictionary.names().len());
+    book.written = [authors, texts, types.all().len(), partitions.all().len()];
+    Ok((Names { dictionary, types, partitions }, book))
+}
+
+/// Who wrote, and what properties are called, by their ordinals.
+pub(super) async fn dictionary(conn: &mut SqliteConnection) -> Result<Dictionary, StoreError> {
     let mut authors = Vec::new();
     let sql = "select node, incarnation, person from author order by ordinal";
     for row in sqlx::query(sql).fetch_all(&mut *conn).await.map_err(failed)? {
@@ -231,12 +264,7 @@ pub(super) async fn load(conn: &mut SqliteConnection) -> Result<(Names, Book), S
     for row in sqlx::query("select name from name order by ordinal").fetch_all(&mut *conn).await.map_err(failed)? {
         names.push(row.try_get(0).map_err(failed)?);
     }
-    for row in sqlx::query("select type, flags, records from tally").fetch_all(&mut *conn).await.map_err(failed)? {
-        let number = |at: usize| row.try_get::<i64, _>(at).map_err(failed);
-        book.tallies.insert((number(0)?, number(1)? as u8), number(2)?);
-    }
-    book.written = [authors.len(), names.len(), types.all().len(), partitions.all().len()];
-    Ok((Names { dictionary: Dictionary::of(authors, names), types, partitions }, book))
+    Ok(Dictionary::of(authors, names))
 }
 
 pub(super) fn digest_of(bytes: &[u8]) -> Result<Digest, StoreError> {
