@@ -1,6 +1,7 @@
 //! The command line: what can be said on it, and what each command does. One file for each group of commands.
 
 mod backup;
+mod doctor;
 mod door;
 mod failure;
 mod host;
@@ -67,6 +68,7 @@ pub enum Command {
     Sync(sync::Sync),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Doctor(doctor::Doctor),
     Openapi(openapi::Openapi),
 }
 
@@ -85,6 +87,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Sync(command) => sync::run(command, &settings).await,
         Command::Backup(command) => backup::back_up_to(command, &settings).await,
         Command::Restore(command) => backup::restore_from(command, &settings).await,
+        Command::Doctor(command) => doctor::run(command, &settings).await,
         Command::Openapi(command) => openapi::run(command, &settings).await,
     }
 }

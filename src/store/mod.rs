@@ -33,7 +33,7 @@ use crate::meter::Writes;
 
 pub use ledger::{COPYING, kept_save};
 pub use model::Model;
-pub use sqlite::{Options, Sqlite, backup, restore};
+pub use sqlite::{Options, Sqlite, backup, checkup, restore};
 
 /// What the store has to know of types while it writes. Pure and quick: it is asked in the writing transaction.
 pub trait Judge: Send + Sync {

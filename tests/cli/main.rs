@@ -4,6 +4,7 @@ mod backup;
 mod commands;
 mod demo;
 mod directory;
+mod doctor;
 mod figures;
 mod joining;
 mod records;

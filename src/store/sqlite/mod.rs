@@ -5,6 +5,7 @@
 //! news, both by statements over whole groups.
 
 pub mod backup;
+pub mod checkup;
 mod index;
 mod list;
 mod load;

@@ -156,12 +156,19 @@ pub(super) async fn reader(path: &Path) -> Result<SqliteConnection, StoreError> 
 }
 
 async fn check_version(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    let (version, is_safe) = sqlite_version(conn).await?;
+    if is_safe { Ok(()) } else { Err(StoreError::OldSqlite(version)) }
+}
+
+/// Which SQLite this is, and whether it keeps what it was given.
+pub(super) async fn sqlite_version(conn: &mut SqliteConnection) -> Result<(String, bool), StoreError> {
     let version: String =
         sqlx::query("select sqlite_version()").fetch_one(conn).await.map_err(failed)?.try_get(0).map_err(failed)?;
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
     let number = (next(), next(), next());
-    if number < OLDEST_SQLITE { Err(StoreError::OldSqlite(version)) } else { Ok(()) }
+    let is_safe = number >= OLDEST_SQLITE;
+    Ok((version, is_safe))
 }
 
 async fn migrate(conn: &mut SqliteConnection) -> Result<(), StoreError> {
