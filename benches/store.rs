@@ -11,10 +11,12 @@ use outpost::domain::clock::Hlc;
 use outpost::domain::ids::{Incarnation, NodeId, Partition, RevisionId, SaveId, TypeName};
 use outpost::domain::path::Path;
 use outpost::domain::record::{Act, Change, Content, Cover};
+use outpost::domain::snapshot::{Cutter, read};
 use outpost::domain::stamp::Author;
+use outpost::store::chunk::{self, seal};
 use outpost::store::{
-    Cursor, Expect, Filter, Judge, LocalRecord, LocalSave, Operator, Options, Outcome, PulledPage, Query, Request,
-    Sort, SortKey, Sqlite, Store,
+    Copying, Cursor, Expect, Filter, Judge, LocalRecord, LocalSave, Operator, Options, Outcome, PulledPage, Query,
+    Request, Sort, SortKey, Sqlite, Store,
 };
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
@@ -198,6 +200,7 @@ async fn main() {
     println!("database {a:.1} MB, plain table {b:.1} MB: {:.2}", a / b);
 
     pull(&store, folder.path(), records).await;
+    first_copy(&store, folder.path(), records).await;
     lists(&store, &theirs).await;
 
     let (mut mine, mut plainly) = (Vec::new(), Vec::new());
@@ -259,6 +262,56 @@ async fn pull(store: &Sqlite, folder: &FilePath, records: u64) {
         digest(reader.partitions().await.expect("it reads"))
     );
     reader.close().await;
+}
+
+/// Puts a partition into chunks, and joins them in another store.
+async fn first_copy(store: &Sqlite, folder: &FilePath, records: u64) {
+    let partition = Partition::of_type(&kind());
+    let started = Instant::now();
+    let mut cutter = Cutter::new(&partition);
+    let mut chunks = Vec::new();
+    let mut lines = String::new();
+    let mut see = |held: outpost::store::Held| {
+        let text = held.document.value.to_string();
+        let content = cutter.push(&held.type_name, held.id, held.state, text.len());
+        chunks.extend(content.map(|content| seal(&content)));
+        Ok(())
+    };
+    let state = store.walk(&partition, &mut see).await.expect("it reads");
+    chunks.extend(cutter.finish().map(|content| seal(&content)));
+    let making = started.elapsed();
+    for number in 0..records {
+        lines.push_str(&json!({ "id": id(number), "type": kind(), "data": document(number) }).to_string());
+        lines.push('\n');
+    }
+    let plain = zstd::bulk::compress(lines.as_bytes(), 3).expect("memory takes it").len();
+    let bytes: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+
+    let edge = open(&folder.join("edge.db")).await;
+    let (started, count) = (Instant::now(), chunks.len());
+    let (mut copying, mut joining) = (Some(Copying::default()), Duration::ZERO);
+    for (number, chunk) in chunks.into_iter().enumerate() {
+        let content = chunk::open(chunk.at.hash, &chunk.bytes).expect("it is whole");
+        let (rows, dictionary) = read(&partition, &content).expect("it is a chunk");
+        let cursor = Cursor { base: state.head, after: state.head, ..Cursor::default() };
+        let page = PulledPage { partition: partition.clone(), rows, moved: Vec::new(), cursor, dictionary };
+        copying = copying.map(|copying| copying.with(chunk.at.hash, state.head)).filter(|_| number + 1 < count);
+        let began = Instant::now();
+        let request = Request::JoinChunk { page, copying: copying.clone(), now: 1_800_000_000_000 };
+        edge.write(request).await.expect("it joins");
+        joining += began.elapsed();
+    }
+    let a_second = |time: Duration| records as f64 / time.as_secs_f64();
+    println!(
+        "first copy: {count} chunks, {:.0} records/s made, {:.0} taken in, of which joining {:.0}; {:.2} of JSON lines by zstd -3",
+        a_second(making),
+        a_second(started.elapsed()),
+        a_second(joining),
+        bytes as f64 / plain as f64
+    );
+    let states = edge.partitions().await.expect("it reads");
+    assert_eq!(states[0].digest, state.digest);
+    edge.close().await;
 }
 
 /// A page of 50, filtered and sorted, along an index on both sides.

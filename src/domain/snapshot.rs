@@ -99,7 +99,7 @@ pub struct Manifest {
 /// `head` is that of the *oldest* manifest that a joined chunk came from, and from there the reader goes on pulling once the
 /// last chunk is in. From the newest it would miss something: a record that it joined from an older manifest and that left the
 /// partition before the newer one was made is in none of the newer chunks, and only a pull from before it left tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copying {
     pub epoch: Epoch,
     pub head: u64,

@@ -56,8 +56,8 @@ impl Carrier {
                 (Doing::Pull(partition.clone()), self.pull(partition, cursor, max_bytes).await)
             }
             Step::List { partition, epoch } => (Doing::List(partition.clone()), self.list(partition, epoch).await),
-            Step::Copy { partition, epoch, head, chunk, is_last } => {
-                (Doing::Copy(partition.clone()), self.copy(partition, epoch, head, chunk, is_last).await)
+            Step::Copy { partition, epoch, head, chunk, then } => {
+                (Doing::Copy(partition.clone()), self.copy(partition, epoch, head, chunk, then).await)
             }
             Step::Compare => (Doing::Compare, self.compare().await),
         };

@@ -9,6 +9,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::sse::Reader;
@@ -47,6 +48,19 @@ pub struct HttpTransport {
     meter: Arc<Talk>,
     /// Streams were held back until then.
     polls_until: Mutex<Option<Instant>>,
+    ahead: Mutex<Option<Ahead>>,
+}
+
+/// A chunk that comes while the one before it is joined, so that a long way does not cost its time for each.
+struct Ahead {
+    hash: ChunkHash,
+    fetching: JoinHandle<Result<Vec<u8>, Failure>>,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.fetching.abort();
+    }
 }
 
 /// The address of a hub without its last slash; `None` if it is none.
@@ -121,6 +135,12 @@ async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> 
     Ok(bytes)
 }
 
+async fn chunk(request: RequestBuilder) -> Result<Vec<u8>, Failure> {
+    let sent = timeout(SILENCE, request.send()).await;
+    let response = sent.map_err(|_| silent())?.map_err(|err| unreachable(&err))?;
+    if response.status() == StatusCode::OK { body(response, MAX_PACKED).await } else { Err(refusal(response).await) }
+}
+
 /// What an answer that is no success means.
 async fn refusal(response: Response) -> Failure {
     let status = response.status().as_u16();
@@ -168,6 +188,7 @@ impl HttpTransport {
             switch,
             meter: Arc::default(),
             polls_until: Mutex::new(None),
+            ahead: Mutex::new(None),
         })
     }
 
@@ -329,17 +350,30 @@ impl Transport for HttpTransport {
         self.unless_cut(self.exchange(self.get("snapshot", &query), 0)).await
     }
 
-    async fn chunk(&self, hash: ChunkHash) -> Result<Vec<u8>, Failure> {
+    async fn chunk(&self, hash: ChunkHash, then: Option<ChunkHash>) -> Result<Vec<u8>, Failure> {
+        let request = |hash: ChunkHash| self.get(&format!("chunks/{hash}"), "");
+        let ahead = {
+            let mut ahead = self.ahead.lock().expect("no holder of this lock panics");
+            ahead.take_if(|ahead| ahead.hash == hash)
+        };
         let fetch = async {
-            let sent = timeout(SILENCE, self.get(&format!("chunks/{hash}"), "").send()).await;
-            let response = sent.map_err(|_| silent())?.map_err(|err| unreachable(&err))?;
-            if response.status() == StatusCode::OK {
-                body(response, MAX_PACKED).await
-            } else {
-                Err(refusal(response).await)
+            // what failed then may be well by now
+            let came = match ahead {
+                Some(mut ahead) => (&mut ahead.fetching).await.ok().and_then(Result::ok),
+                None => None,
+            };
+            match came {
+                Some(bytes) => Ok(bytes),
+                None => chunk(request(hash)).await,
             }
         };
-        self.unless_cut(fetch).await
+        let bytes = self.unless_cut(fetch).await?;
+        self.meter.bytes_received.add(bytes.len());
+        if let Some(hash) = then {
+            let mut ahead = self.ahead.lock().expect("no holder of this lock panics");
+            ahead.get_or_insert_with(|| Ahead { hash, fetching: tokio::spawn(chunk(request(hash))) });
+        }
+        Ok(bytes)
     }
 
     async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure {

@@ -18,8 +18,9 @@ pub trait Transport: Send + Sync {
     async fn snapshot(&self, _: &Partition) -> Result<Manifest, Failure> {
         Err(Failure::NoChunk("no chunks come this way".into()))
     }
-    /// A chunk as it is kept; nobody has looked at it yet.
-    async fn chunk(&self, _: ChunkHash) -> Result<Vec<u8>, Failure> {
+    /// A chunk as it is kept; nobody has looked at it yet. `then` is the one that will be asked for next, and may be fetched
+    /// meanwhile.
+    async fn chunk(&self, _: ChunkHash, _then: Option<ChunkHash>) -> Result<Vec<u8>, Failure> {
         Err(Failure::NoChunk("no chunks come this way".into()))
     }
     /// Listens for hints about numbers above `since` and hands them on, until it fails.

@@ -2,6 +2,7 @@
 
 mod backup;
 mod commands;
+mod copying;
 mod demo;
 mod directory;
 mod doctor;

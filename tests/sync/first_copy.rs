@@ -55,14 +55,14 @@ impl Transport for Way {
         self.http.snapshot(partition).await
     }
 
-    async fn chunk(&self, hash: ChunkHash) -> Result<Vec<u8>, Failure> {
+    async fn chunk(&self, hash: ChunkHash, then: Option<ChunkHash>) -> Result<Vec<u8>, Failure> {
         let weather = std::mem::replace(&mut *self.weather.lock().expect("one thread"), Weather::Fine);
         match weather {
             Weather::Cut => return Err(Failure::Unreachable("the link is cut".into())),
             Weather::Gone => return Err(Failure::NoChunk("gone".into())),
             Weather::Fine | Weather::Damaged => {}
         }
-        let mut bytes = self.http.chunk(hash).await?;
+        let mut bytes = self.http.chunk(hash, then).await?;
         if weather == Weather::Damaged {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
@@ -355,10 +355,10 @@ async fn a_chunk_is_given_to_who_may_hold_it_and_to_nobody_else() {
     let again = all.way.http.snapshot(&partition).await.expect("it may");
     assert_eq!(again, manifest, "it is made once");
     let hash = manifest.chunks[0].hash;
-    let bytes = all.way.http.chunk(hash).await.expect("it may");
+    let bytes = all.way.http.chunk(hash, None).await.expect("it may");
     assert_eq!((bytes.len() as u64, ChunkHash::of(&bytes)), (manifest.chunks[0].bytes, hash));
     assert!(matches!(some.way.http.snapshot(&partition).await, Err(Failure::OutOfScope(_))));
-    assert!(matches!(some.way.http.chunk(hash).await, Err(Failure::NoChunk(_))));
-    assert!(matches!(all.way.http.chunk(ChunkHash::of(b"")).await, Err(Failure::NoChunk(_))));
+    assert!(matches!(some.way.http.chunk(hash, None).await, Err(Failure::NoChunk(_))));
+    assert!(matches!(all.way.http.chunk(ChunkHash::of(b""), None).await, Err(Failure::NoChunk(_))));
     hub.stop().await;
 }

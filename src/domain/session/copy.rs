@@ -22,7 +22,8 @@ impl Lane {
             FirstCopy::Wanted => Some(Step::List { partition, epoch }),
             FirstCopy::Under { head, left } => {
                 let chunk = left.front()?.clone();
-                Some(Step::Copy { partition, epoch, head: *head, chunk, is_last: left.len() == 1 })
+                let then = left.get(1).map(|chunk| chunk.hash);
+                Some(Step::Copy { partition, epoch, head: *head, chunk, then })
             }
         }
     }
@@ -166,9 +167,10 @@ mod tests {
 
     /// Takes the next chunk; says which it was, of which manifest, and whether it was the last.
     fn copy(session: &mut Session, now: i64) -> (u8, u64, bool) {
-        let Step::Copy { partition, epoch, head, chunk, is_last } = session.next(now) else {
+        let Step::Copy { partition, epoch, head, chunk, then } = session.next(now) else {
             panic!("a chunk was expected, not {:?}", session.next(now))
         };
+        let is_last = then.is_none();
         let cursor = is_last.then_some(Cursor { epoch, base: head, after: head });
         let number = chunk.hash.0[0];
         session.handle(Event::Copied { partition, chunk, cursor }, now, 0);

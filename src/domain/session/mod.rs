@@ -21,7 +21,7 @@ use super::feed::{Cursor, Digest};
 use super::ids::{Epoch, Partition, SaveId};
 use super::protocol::{Failure, Head, Hint, Limits, Pushed, Welcome};
 use super::scope::Scope;
-use super::snapshot::ChunkRef;
+use super::snapshot::{ChunkHash, ChunkRef};
 
 /// While hints arrive, the hub is asked this often all the same. In milliseconds, as all times here.
 const HELLO_LIVE: i64 = 60_000;
@@ -61,13 +61,13 @@ pub enum Step {
         partition: Partition,
         epoch: Epoch,
     },
-    /// Fetch a chunk of a manifest with this head and join it.
+    /// Fetch a chunk of a manifest with this head and join it. `then` is the one that comes after it, if it is not the last.
     Copy {
         partition: Partition,
         epoch: Epoch,
         head: u64,
         chunk: ChunkRef,
-        is_last: bool,
+        then: Option<ChunkHash>,
     },
     /// Read this node's own digests.
     Compare,

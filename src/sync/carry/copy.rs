@@ -9,7 +9,7 @@ use crate::domain::ids::{Epoch, Partition};
 use crate::domain::protocol::Failure;
 use crate::domain::record::pack::Dictionary;
 use crate::domain::session::Event;
-use crate::domain::snapshot::{ChunkRef, Copying, read};
+use crate::domain::snapshot::{ChunkHash, ChunkRef, Copying, read};
 use crate::store::{COPYING, PulledPage, Request, StoreError, chunk};
 
 impl Carrier {
@@ -63,10 +63,10 @@ impl Carrier {
         epoch: Epoch,
         head: u64,
         chunk: ChunkRef,
-        is_last: bool,
+        then: Option<ChunkHash>,
     ) -> Result<Event, Failure> {
         let bad = |why: &dyn std::fmt::Display| Failure::Faulty(format!("a chunk of {partition} is no good: {why}"));
-        let bytes = self.transport.chunk(chunk.hash).await?;
+        let bytes = self.transport.chunk(chunk.hash, then).await?;
         let content = chunk::open(chunk.hash, &bytes).map_err(|err| bad(&err))?;
         let (rows, dictionary) = read(&partition, &content).map_err(|err| bad(&err))?;
         let so_far = self.copying(&partition).await?.filter(|copying| copying.epoch == epoch);
@@ -74,6 +74,7 @@ impl Carrier {
         let copying = so_far.with(chunk.hash, head);
         let cursor = at(epoch, copying.head);
         let page = PulledPage { partition: partition.clone(), rows, moved: Vec::new(), cursor, dictionary };
+        let is_last = then.is_none();
         let copying = (!is_last).then_some(copying);
         self.store.write(Request::JoinChunk { page, copying, now: self.now() }).await?;
         Ok(Event::Copied { partition, chunk, cursor: is_last.then_some(cursor) })
