@@ -224,6 +224,10 @@ impl Judge for Caches {
         }
     }
 
+    fn knows(&self, type_name: &TypeName) -> bool {
+        type_name.is_built_in() || self.types.read().expect(POISON).contains_key(type_name)
+    }
+
     fn is_valid(&self, type_name: &TypeName, revision: Option<RevisionId>, document: &Value) -> Option<bool> {
         if type_name.is_built_in() {
             return Some(true);
@@ -295,7 +299,7 @@ impl Store for Watched {
                 let now = self.caches.revisions.read().expect(POISON).clone();
                 let mut grown: Vec<&TypeName> = now
                     .values()
-                    .filter(|revision| !before.contains_key(&revision.id) && revision.version > 1)
+                    .filter(|revision| !before.contains_key(&revision.id))
                     .map(|revision| &revision.type_name)
                     .collect();
                 grown.sort();

@@ -39,6 +39,10 @@ pub use sqlite::{Options, Sqlite, backup, checkup, restore};
 pub trait Judge: Send + Sync {
     /// The partition a record belongs to, by its type and its scope field.
     fn partition(&self, type_name: &TypeName, document: &Value) -> Partition;
+    /// Whether the type is here, so that it can be told which of its partitions a record belongs to.
+    fn knows(&self, _: &TypeName) -> bool {
+        true
+    }
     /// Whether a record is valid under the publication it was written with; `None` if that is not known here yet.
     fn is_valid(&self, type_name: &TypeName, revision: Option<RevisionId>, document: &Value) -> Option<bool>;
 }

@@ -85,6 +85,10 @@ impl Judge for Rules {
         }
     }
 
+    fn knows(&self, type_name: &TypeName) -> bool {
+        type_name.as_str() != "job" || !self.unscoped.load(Ordering::Relaxed)
+    }
+
     fn is_valid(&self, _: &TypeName, revision: Option<RevisionId>, document: &Value) -> Option<bool> {
         if revision.is_some_and(|revision| self.unknown.lock().expect("not poisoned").contains(&revision)) {
             return None;

@@ -14,6 +14,7 @@ contract!(
     a_record_that_leaves_a_partition_goes_from_those_who_read_it,
     a_record_that_comes_into_a_partition_comes_whole,
     a_record_that_comes_back_stays,
+    a_record_that_comes_before_its_type_is_where_the_hub_says,
     a_moved_record_with_unsent_saves_stays_until_they_are_sent,
     forgetting_a_partition_drops_its_rows_but_not_unsent_saves,
     a_value_that_lost_is_kept_at_the_hub_and_travels,
@@ -228,6 +229,24 @@ async fn a_record_that_comes_into_a_partition_comes_whole(kind_of: Kind) {
     one.pull(&hub, &jobs_at("b")).await;
     assert_eq!(one.value("job", 1).await, json!({"site": "b", "title": "t"}));
     agree(&hub, &one, &jobs_at("b")).await;
+}
+
+async fn a_record_that_comes_before_its_type_is_where_the_hub_says(kind_of: Kind) {
+    let (hub, one) = (kind_of.node(1).await, kind_of.node(2).await.edge());
+    let made = hub.create("job", 1, json!({"site": "a", "title": "x"})).await;
+    one.rules.unscoped.store(true, Ordering::Relaxed);
+    one.pull(&hub, &jobs_at("a")).await;
+    agree(&hub, &one, &jobs_at("a")).await;
+    hub.change(&made, vec![write(&made, "/title", json!("y"))]).await;
+    one.pull(&hub, &jobs_at("a")).await;
+    // what would have been judged from nothing is out of this node's scope
+    one.write(Request::Forget(vec![Partition::of_type(&kind("job"))])).await;
+    agree(&hub, &one, &jobs_at("a")).await;
+    one.rules.unscoped.store(false, Ordering::Relaxed);
+    one.write(Request::Rejudge(kind("job"))).await;
+    agree(&hub, &one, &jobs_at("a")).await;
+    assert_eq!(one.value("job", 1).await["title"], "y");
+    one.check().await;
 }
 
 async fn a_record_that_comes_back_stays(kind_of: Kind) {

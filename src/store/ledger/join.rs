@@ -64,6 +64,7 @@ fn target(row: &Row, state: &State) -> Option<Key> {
 impl Draft<'_> {
     pub(super) fn join(&mut self, row: &Row, page: &PulledPage, now: i64) -> Result<(), Halt> {
         let key = (row.type_name.clone(), row.id);
+        self.told = (!self.judge.knows(&row.type_name)).then(|| page.partition.clone());
         let incoming = match unpack(&row.state, row.seq, None, &page.dictionary) {
             Ok(state) => state,
             Err(damage) => return self.set_aside(row, page, &damage.to_string()),

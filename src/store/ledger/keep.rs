@@ -138,14 +138,18 @@ impl Draft<'_> {
         stamps.max().unwrap_or_else(|| state.stamp_at(&Path::root()))
     }
 
-    /// What lost, and what may not be, lives where its record lives; everything else is judged.
+    /// What lost, and what may not be, lives where its record lives; everything else is judged. As long as its type is not
+    /// here, which may come later than its records, a record is where the hub says.
     pub(super) fn partition(&self, type_name: &TypeName, document: &serde_json::Value) -> Partition {
         if matches!(type_name.as_str(), TypeName::LOST | TypeName::QUARANTINE)
             && let Some(partition) = document.get("partition").and_then(serde_json::Value::as_str)
         {
             return Partition(partition.to_owned());
         }
-        self.judge.partition(type_name, document)
+        match &self.told {
+            Some(told) => told.clone(),
+            None => self.judge.partition(type_name, document),
+        }
     }
 
     pub(super) fn flags(

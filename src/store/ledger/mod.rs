@@ -358,6 +358,7 @@ impl<'a> Ledger<'a> {
     fn attempt<T: Effective>(&mut self, step: impl FnOnce(&mut Draft) -> Result<T, Halt>) -> Result<T, Halt> {
         let mut draft = Draft {
             judge: self.judge,
+            told: None,
             quiet: self.quiet,
             base: &self.facts,
             past: &self.news,
@@ -457,6 +458,8 @@ fn keys_of(save: &Save) -> impl Iterator<Item = Key> + '_ {
 /// One step's changes over what is known, taken over or dropped as a whole.
 struct Draft<'a> {
     judge: &'a dyn Judge,
+    /// Where the hub says that the record is, if its type is not here yet.
+    told: Option<Partition>,
     quiet: Quiet,
     base: &'a Facts,
     past: &'a News,
