@@ -33,7 +33,7 @@ pub struct Invite {
     #[arg(long, env = "OUTPOST_SCOPE", default_value = "\"all\"", value_name = "JSON", value_parser = scope)]
     scope: Scope,
     /// Lets it serve edges of its own, which join it as they would join this hub
-    #[arg(long)]
+    #[arg(long, env = "OUTPOST_RELAYS")]
     relays: bool,
 }
 
