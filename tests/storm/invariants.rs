@@ -91,6 +91,14 @@ fn nothing_is_lost(storm: &mut Storm) -> Found {
     let hub = held(storm, &*storm.house.site.disk());
     let lost: Vec<Held> = hub.values().filter(|held| held.type_name.as_str() == TypeName::LOST).cloned().collect();
     let mut unsent = kept_by_revoked(storm);
+    // what came before the node was revoked, and was never answered, is at the hub as well
+    for held in hub.values().filter(|held| !held.type_name.is_built_in()) {
+        held.state.each_stamp(&mut |stamp| {
+            if stamp.author.person != THE_HUB {
+                unsent.remove(&stamp.tag);
+            }
+        });
+    }
     unsent.extend(hub.values().filter_map(quarantined));
     storm.memory.lock().expect("one thread").missing(&hub, &lost, &unsent)
 }

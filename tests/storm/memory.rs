@@ -130,7 +130,10 @@ impl Memory {
         sums.retain(|key, _| !unborn(key));
         let wrong =
             |(key, sum): &(&Key, &i64)| held.get(*key).is_none_or(|held| held.document.value["stock"] != json!(**sum));
-        sums.iter().filter(wrong).map(|(key, sum)| format!("{key:?} does not come to {sum}")).collect()
+        sums.iter()
+            .filter(wrong)
+            .map(|(key, sum)| format!("{key:?} does not come to {sum}: {:?}", held.get(key)))
+            .collect()
     }
 
     /// Somebody replaced the value who had it before them, from this write or from another that said the same.

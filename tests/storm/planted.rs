@@ -75,7 +75,7 @@ registry! {
     /// A push without an answer counts as taken.
     AcknowledgesSilence = "acknowledges-silence", 0,
     /// Of fields that a rule ties together only those are written that changed.
-    CutsUnits = "cuts-units", 0,
+    CutsUnits = "cuts-units", 152,
     /// A page that cannot be written is taken for written.
     SwallowsErrors = "swallows-errors", 20,
 }
