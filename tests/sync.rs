@@ -8,6 +8,8 @@ mod document;
 mod first_copy;
 #[path = "sync/hops.rs"]
 mod hops;
+#[path = "sync/identity.rs"]
+mod identity;
 #[path = "sync/quarantine.rs"]
 mod quarantine;
 #[path = "sync/site.rs"]

@@ -125,6 +125,8 @@ struct Shown {
     behind: Option<u64>,
     waiting: Option<u64>,
     in_step: bool,
+    /// What the hub noticed of its data, in words.
+    noticed: Option<String>,
 }
 
 impl Shown {
@@ -141,6 +143,7 @@ impl Shown {
             behind: known.behind,
             waiting: known.waiting,
             in_step: known.in_step,
+            noticed: known.past.map(|past| format!("since {} {}", print::rfc3339(past.since), past.noticed.words())),
         }
     }
 
@@ -212,6 +215,11 @@ pub async fn run(command: Node, settings: &Settings) -> Result<()> {
                 host::asked(settings, Absent::Refused, "node list", host::Ask::Node(Ask::List)).await?;
             if settings.json {
                 return print::json(&nodes);
+            }
+            for node in &nodes {
+                if let Some(noticed) = &node.noticed {
+                    print::note(format_args!("{}: {noticed}", node.name));
+                }
             }
             let rows: Vec<_> = nodes
                 .into_iter()

@@ -2,6 +2,8 @@
 //!
 //! Only the shapes; what they do to a record is the record's, what is sent when is the session's.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Epoch, RecordId, TypeName};
@@ -42,12 +44,21 @@ pub struct Cursor {
     pub epoch: Epoch,
     pub base: u64,
     pub after: u64,
+    /// The tag of the run in which `after` was given; unknown on nodes that had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<u64>,
 }
 
 impl Cursor {
     /// Before the first row of a line of numbers.
     pub fn start(epoch: Epoch) -> Self {
-        Self { epoch, base: 0, after: 0 }
+        Self { epoch, base: 0, after: 0, tag: None }
+    }
+
+    /// With the tag of the run in which `after` was given.
+    #[must_use]
+    pub fn tagged(self, tag: Option<u64>) -> Self {
+        Self { tag, ..self }
     }
 
     /// Where the reader stands once a page is in. A record is listed at its newest number only, so an older change of it
@@ -56,6 +67,38 @@ impl Cursor {
         match next {
             Some(after) => Self { after, ..self },
             None => Self { base: head, after: head, ..self },
+        }
+    }
+}
+
+/// Numbers that were given by one process within about an hour. What is put back to an earlier state and goes on gives
+/// the same numbers again, in another run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// The first number of it; it ends before that of the next.
+    pub first: u64,
+    /// Random.
+    pub tag: u64,
+}
+
+/// All runs of a node, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Runs(pub Arc<Vec<Run>>);
+
+impl Runs {
+    /// The tag of the run in which a number was given; `None` for one from before there were runs.
+    pub fn tag_of(&self, number: u64) -> Option<u64> {
+        let after = self.0.partition_point(|run| run.first <= number);
+        self.0.get(after.checked_sub(1)?).map(|run| run.tag)
+    }
+
+    /// Whether a reader who is there read these very numbers, as far as can be told.
+    pub fn agree(&self, after: u64, tag: Option<u64>) -> bool {
+        match (tag, self.tag_of(after)) {
+            (Some(theirs), Some(ours)) => theirs == ours,
+            // a tag was given, and nobody here knows of it
+            (Some(_), None) => after == 0,
+            (None, _) => true,
         }
     }
 }
@@ -130,5 +173,18 @@ pub(crate) mod bytes {
         } else {
             deserializer.deserialize_byte_buf(Bytes)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_was_given_twice_is_told_by_its_run() {
+        let runs = Runs(Arc::new(vec![Run { first: 5, tag: 50 }, Run { first: 9, tag: 90 }]));
+        assert_eq!([4, 5, 8, 9, 99].map(|number| runs.tag_of(number)), [None, Some(50), Some(50), Some(90), Some(90)]);
+        assert!(runs.agree(8, Some(50)) && runs.agree(8, None) && runs.agree(4, None));
+        assert!(!runs.agree(9, Some(50)) && !runs.agree(9, Some(7)) && !runs.agree(4, Some(50)));
     }
 }

@@ -12,6 +12,8 @@ pub mod json;
 pub mod path;
 pub mod people;
 pub mod protocol;
+pub mod ratchet;
+pub mod reconcile;
 pub mod record;
 pub mod save;
 pub mod schema;

@@ -35,9 +35,12 @@ pub struct Hello {
     pub in_step: bool,
     #[serde(default)]
     pub partitions: Vec<Reached>,
-    /// Room for proving that the edge was neither rolled back nor cloned.
+    /// What the last welcome gave, to show that the edge was neither put back nor copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratchet: Option<u64>,
+    /// A random number of this hello, so that an echo of it is known as one. An edge that has none knows no ratchets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u64>,
     /// The nodes that this edge serves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub below: Vec<Below>,
@@ -75,6 +78,9 @@ pub struct Welcome {
     pub node: NodeId,
     pub name: String,
     pub epoch: Epoch,
+    /// The epochs before, the latest last: the hub was restored, and may lack what their readers have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<Epoch>,
     /// What the hub's clock showed while this was made, in milliseconds.
     pub clock: i64,
     pub scope: Scope,
@@ -83,6 +89,7 @@ pub struct Welcome {
     /// Every partition of the scope that the hub holds, read at one moment.
     pub partitions: Vec<Head>,
     pub limits: Limits,
+    /// To be kept before anything of this is used, and presented at the next hello.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratchet: Option<u64>,
     /// Whether the edge may serve edges of its own.
@@ -118,6 +125,14 @@ pub struct Head {
     /// How many records are newer than the reader's cursor. For showing only.
     #[serde(default)]
     pub newer: u64,
+    /// The cursor of the reader counts numbers that were given before the hub, or the edge, was put back to an earlier
+    /// state.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub put_back: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +193,9 @@ pub struct Pull {
     pub epoch: Epoch,
     pub base: u64,
     pub after: u64,
+    /// The tag of the cursor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<u64>,
     pub max_bytes: usize,
 }
 
@@ -197,6 +215,9 @@ pub struct Pulled {
     /// Head and digest of the partition at the moment of the page.
     pub head: u64,
     pub digest: Digest,
+    /// The tag of the run in which `next`, or else `head`, was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<u64>,
 }
 
 /// Asks for all of a partition, as a [`Manifest`](super::snapshot::Manifest). Travels in the address of the request.
@@ -271,6 +292,7 @@ pub mod problem {
     pub const OUT_OF_SCOPE: &str = "urn:outpost:problem:out-of-scope";
     pub const EPOCH: &str = "urn:outpost:problem:epoch";
     pub const NO_CHUNK: &str = "urn:outpost:problem:no-chunk";
+    pub const TWIN: &str = "urn:outpost:problem:twin";
     pub const NOT_A_HUB: &str = "urn:outpost:problem:not-a-hub";
     pub const BUSY: &str = "urn:outpost:problem:busy";
     pub const INTERNAL: &str = "urn:outpost:problem:internal";
@@ -291,6 +313,9 @@ pub enum Failure {
     /// The hub takes what this node has to give, into quarantine, and gives it nothing any more.
     #[error("{0}")]
     Revoked(String),
+    /// Another device goes on with this one's data, or has gone on before it was put back.
+    #[error("{0}")]
+    Twin(String),
     /// The cursor is of another line of numbers.
     #[error("the hub counts from a new beginning")]
     ForeignEpoch,
@@ -321,6 +346,7 @@ impl Failure {
         };
         match (status, problem.map(|problem| problem.kind.as_str())) {
             (_, Some(problem::EPOCH)) => Failure::ForeignEpoch,
+            (_, Some(problem::TWIN)) => Failure::Twin(reason),
             (_, Some(problem::OUT_OF_SCOPE)) => Failure::OutOfScope(reason),
             (_, Some(problem::NO_CHUNK)) => Failure::NoChunk(reason),
             (_, Some(problem::NODE_REVOKED)) => Failure::Revoked(reason),
@@ -356,7 +382,7 @@ mod tests {
 
     #[test]
     fn digests_are_text_in_json_and_bytes_in_cbor() {
-        let head = Head { id: Partition::types(), head: 7, digest: Digest(u128::MAX - 1), newer: 0 };
+        let head = Head { id: Partition::types(), head: 7, digest: Digest(u128::MAX - 1), newer: 0, put_back: false };
         let json = serde_json::to_value(&head).expect("a head is encoded");
         assert_eq!(json["digest"], json!("fffffffffffffffffffffffffffffffe"));
         assert_eq!(serde_json::from_value::<Head>(json).expect("a head is decoded"), head);

@@ -111,6 +111,38 @@ impl Identity {
         Ok(restored)
     }
 
+    /// Takes a new incarnation, because the data of this node was copied or put back to an earlier state, in the same
+    /// transaction as `beside`. What stamps saves sees it at once. `fallback` is who it is if the store does not say.
+    pub(crate) async fn renew(
+        store: &dyn Store,
+        fallback: &Identity,
+        incarnation: Incarnation,
+        beside: Vec<LocalChange>,
+    ) -> std::result::Result<(), StoreError> {
+        loop {
+            let standing = store.local(KIND, KIND).await?;
+            let mut identity = match standing.clone() {
+                Some(value) => serde_json::from_value(value).map_err(|err| StoreError::Damaged(err.to_string()))?,
+                None => fallback.clone(),
+            };
+            identity.incarnation = incarnation;
+            let value = serde_json::to_value(&identity).expect("an identity is plain data");
+            let change = LocalChange { kind: KIND, key: KIND.into(), value: Some(value), expect: Some(standing) };
+            let changes = beside.iter().cloned().chain([change]).collect();
+            if store.write(Request::Local(changes)).await? == Outcome::Done {
+                return Ok(());
+            }
+            // somebody gave it another name in between
+        }
+    }
+
+    /// The incarnation that a request writes down, if it does.
+    pub(super) fn incarnation_in(request: &Request) -> Option<Incarnation> {
+        let Request::Local(changes) = request else { return None };
+        let identity = changes.iter().find(|change| change.kind == KIND)?.value.as_ref()?;
+        identity.get("incarnation")?.as_str()?.parse().ok()
+    }
+
     /// Writes this identity into a store that has none. False if it has one.
     pub async fn settle(&self, store: &dyn Store) -> Result<bool> {
         let change = LocalChange {
@@ -133,7 +165,11 @@ impl Node {
                 FieldError::new("/place", "maxLength", "Enter a name of 1 to 60 characters, for example Tern Bay hub");
             return Err(NodeError::Invalid(vec![error]));
         }
-        let identity = Identity { name: name.to_owned(), ..self.identity().clone() };
+        let identity = Identity {
+            name: name.to_owned(),
+            incarnation: self.incarnation(),
+            ..Identity::load(&**self.store()).await?.unwrap_or_else(|| self.identity().clone())
+        };
         let value = serde_json::to_value(&identity).expect("an identity is plain data");
         let change = LocalChange { kind: KIND, key: KIND.into(), value: Some(value), expect: None };
         self.store().write(Request::Local(vec![change])).await?;

@@ -77,6 +77,39 @@ pub struct KnownNode {
     /// Saves it told it still holds.
     pub waiting: Option<u64>,
     pub in_step: bool,
+    /// What its hub noticed of its data; mostly nothing.
+    pub past: Option<Past>,
+}
+
+/// A node's data is not the only one of its kind, or was not always the newest. All that was saved on either is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Past {
+    pub noticed: Noticed,
+    /// Milliseconds since 1970.
+    pub since: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Noticed {
+    /// Two devices run with it.
+    RunsTwice,
+    /// It was put back to an earlier state, or a copy of it ran that is silent now.
+    PutBack,
+}
+
+impl Noticed {
+    /// A sentence for people, without its full stop.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::RunsTwice => {
+                "a copy of this device's data is running; both keep all their work, but give one of them up or let it join anew"
+            }
+            Self::PutBack => {
+                "this device's data was copied or put back to an earlier state; nothing that came here is lost"
+            }
+        }
+    }
 }
 
 /// What an admin says anew of a node; what is absent stays.

@@ -4,6 +4,7 @@
 //! write touched one of them, the caches are loaded again before the writer is answered.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 
 use async_trait::async_trait;
@@ -11,16 +12,17 @@ use serde_json::Value;
 use tokio::sync::{Mutex, broadcast};
 
 use super::people::Person;
-use super::{NodeError, Result};
+use super::{Identity, NodeError, Result};
 use crate::domain::form::Layout;
 use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
 use crate::domain::json;
+use crate::domain::reconcile::{Hashed, Mark};
 use crate::domain::schema::Schema;
 use crate::domain::scope::Scope;
 use crate::meter::Writes;
 use crate::store::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Listed, Notice, Outcome, Page, PartitionState, Query, Request,
-    Sort, SortKey, Store, StoreError, Tally, Unsent, Visit,
+    Runs, Sort, SortKey, Store, StoreError, Tally, Unsent, Visit,
 };
 
 /// A custom type as it is now.
@@ -242,11 +244,13 @@ pub(super) struct Watched {
     store: Arc<dyn Store>,
     caches: Arc<Caches>,
     loading: Mutex<()>,
+    /// What the node stamps its saves with.
+    incarnation: Arc<AtomicU64>,
 }
 
 impl Watched {
-    pub fn new(store: Arc<dyn Store>, caches: Arc<Caches>) -> Self {
-        Self { store, caches, loading: Mutex::new(()) }
+    pub fn new(store: Arc<dyn Store>, caches: Arc<Caches>, incarnation: Arc<AtomicU64>) -> Self {
+        Self { store, caches, loading: Mutex::new(()), incarnation }
     }
 }
 
@@ -275,6 +279,7 @@ fn touches(request: &Request) -> (bool, bool) {
             let moved = page.moved.iter().map(|moved| &moved.type_name);
             of(&mut page.rows.iter().map(|row| &row.type_name).chain(moved))
         }
+        Request::Offer { page, .. } => of(&mut page.rows.iter().map(|row| &row.type_name)),
         Request::Acknowledge(_)
         | Request::Forget(_)
         | Request::Rejudge(_)
@@ -287,7 +292,11 @@ fn touches(request: &Request) -> (bool, bool) {
 impl Store for Watched {
     async fn write(&self, request: Request) -> Result<Outcome, StoreError> {
         let (types, people) = touches(&request);
+        let incarnation = Identity::incarnation_in(&request);
         let outcome = self.store.write(request).await?;
+        if let Some(incarnation) = incarnation.filter(|_| outcome == Outcome::Done) {
+            self.incarnation.store(incarnation.0, Ordering::Release);
+        }
         if types || people {
             let _one_at_a_time = self.loading.lock().await;
             if people {
@@ -380,6 +389,20 @@ impl Store for Watched {
 
     async fn recompute_digests(&self) -> Result<Vec<(Partition, Digest)>, StoreError> {
         self.store.recompute_digests().await
+    }
+
+    async fn runs(&self) -> Result<Runs, StoreError> {
+        self.store.runs().await
+    }
+
+    async fn hashes(
+        &self,
+        partition: &Partition,
+        from: Option<&Mark>,
+        to: Option<&Mark>,
+        limit: usize,
+    ) -> Result<Vec<Hashed>, StoreError> {
+        self.store.hashes(partition, from, to, limit).await
     }
 
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {

@@ -13,6 +13,7 @@ mod records;
 mod types;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::{Semaphore, broadcast};
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use crate::domain::FieldError;
 use crate::domain::clock::Reading;
-use crate::domain::ids::SaveId;
+use crate::domain::ids::{Incarnation, SaveId};
 use crate::domain::people::{Actor, Denied};
 use crate::domain::record::hash::Hash;
 use crate::domain::stamp::Author;
@@ -28,7 +29,7 @@ use crate::store::{Held, LocalRecord, LocalSave, Notice, Outcome, Request, Store
 
 pub use conflicts::{Conflict, ConflictState, Conflicts, Side};
 pub use identity::{Identity, Role as NodeRole, Upstream};
-pub use link::{KnownNode, Link, LinkState, LinkStatus, NodeChange, Nodes, settled};
+pub use link::{KnownNode, Link, LinkState, LinkStatus, NodeChange, Nodes, Noticed, Past, settled};
 pub use memory::{Caches, Revision, Type};
 pub use people::{ApiToken, Person, Session, SignIn, hash_password};
 pub use quarantine::{
@@ -63,6 +64,8 @@ struct Inner {
     caches: Arc<Caches>,
     world: Arc<dyn World>,
     identity: Identity,
+    /// As it is now; a node whose data was copied takes another while it runs.
+    incarnation: Arc<AtomicU64>,
     /// What people call it now; its identity says what it was called at the start.
     name: RwLock<String>,
     /// Authenticates what a form carries of the version it was rendered from.
@@ -111,7 +114,8 @@ impl Node {
         world: Arc<dyn World>,
         identity: Identity,
     ) -> Result<Self> {
-        let store: Arc<dyn Store> = Arc::new(memory::Watched::new(store, caches.clone()));
+        let incarnation = Arc::new(AtomicU64::new(identity.incarnation.0));
+        let store: Arc<dyn Store> = Arc::new(memory::Watched::new(store, caches.clone(), incarnation.clone()));
         caches.load(&*store).await?;
         let secret = identity::secret(&*store, &*world).await?;
         let tokens = people::tokens(&*store).await?;
@@ -122,6 +126,7 @@ impl Node {
                 world,
                 name: RwLock::new(identity.name.clone()),
                 identity,
+                incarnation,
                 secret,
                 hashing: Semaphore::new(2),
                 failures: RwLock::default(),
@@ -135,8 +140,14 @@ impl Node {
         &self.inner.store
     }
 
+    /// Who it was at the start: its name and its incarnation may have changed since.
     pub fn identity(&self) -> &Identity {
         &self.inner.identity
+    }
+
+    /// The incarnation that stamps what is saved here now.
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation(self.inner.incarnation.load(Ordering::Acquire))
     }
 
     /// What people call this node.
@@ -174,8 +185,7 @@ impl Node {
     }
 
     fn author(&self, actor: &Actor) -> Author {
-        let identity = &self.inner.identity;
-        Author { node: identity.node, incarnation: identity.incarnation, person: actor.person() }
+        Author { node: self.inner.identity.node, incarnation: self.incarnation(), person: actor.person() }
     }
 
     /// Saves what one actor did at once. The outer error is the store's, the inner one says which expectation failed.

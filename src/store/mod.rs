@@ -19,9 +19,10 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 use crate::domain::clock::Hlc;
-pub use crate::domain::feed::{Cursor, Digest, Moved, Row};
+pub use crate::domain::feed::{Cursor, Digest, Moved, Row, Run, Runs};
 use crate::domain::ids::{NodeId, Partition, PersonId, RecordId, RevisionId, SaveId, TypeName};
 use crate::domain::path::Path;
+use crate::domain::reconcile::{Hashed, Mark};
 use crate::domain::record::hash::Hash;
 use crate::domain::record::pack::Dictionary;
 use crate::domain::record::{Change, Document, EffectKind, State};
@@ -113,6 +114,18 @@ pub trait Store: Send + Sync {
     /// must be the same. For a check-up; it reads everything.
     async fn recompute_digests(&self) -> Result<Vec<(Partition, Digest)>, StoreError>;
 
+    /// The runs in which this node gave its numbers. A run is on disk with its first number.
+    async fn runs(&self) -> Result<Runs, StoreError>;
+
+    /// The hashes of a partition's records in the order of type and id, from one to before another, `limit` at most.
+    async fn hashes(
+        &self,
+        partition: &Partition,
+        from: Option<&Mark>,
+        to: Option<&Mark>,
+        limit: usize,
+    ) -> Result<Vec<Hashed>, StoreError>;
+
     /// What was committed, as it is committed. A receiver that falls behind is told so and looks for itself.
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>>;
 
@@ -149,6 +162,9 @@ pub enum Request {
     /// A chunk of a partition that is copied for the first time: joined like a page, and that it is in is remembered with
     /// it. `copying` is how far the copy is then. Without it this was the last, and the cursor of the page is taken.
     JoinChunk { page: PulledPage, copying: Option<Copying>, now: i64 },
+    /// Records that an edge gives back, since this node lost them: joined and numbered as those of a push. `relay`: what
+    /// loses by that is judged by the node above.
+    Offer { page: OfferedPage, now: i64, relay: bool },
     /// The hub has these saves: they leave the outbox.
     Acknowledge(Vec<SaveId>),
     /// Rows of these partitions are outside this node's scope now and are dropped, whatever their cursors say, except
@@ -236,6 +252,14 @@ pub struct PulledPage {
     /// Where the reader stands after this page.
     pub cursor: Cursor,
     /// The stamps of `rows` speak of these authors and names.
+    pub dictionary: Dictionary,
+}
+
+/// Whole records as an edge has them, in this partition.
+#[derive(Debug, Clone)]
+pub struct OfferedPage {
+    pub partition: Partition,
+    pub rows: Vec<Row>,
     pub dictionary: Dictionary,
 }
 

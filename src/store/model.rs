@@ -1,6 +1,7 @@
 //! A store in memory, for simulations and tests: the same ledger over plain maps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -13,10 +14,11 @@ use super::ledger::{
 use super::list::{Position, matches};
 use super::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Moved, Notice, Outcome, Page, PartitionState, Query, Request,
-    Row, Store, StoreError, Tally, Unsent, Visit,
+    Row, Run, Runs, Store, StoreError, Tally, Unsent, Visit,
 };
 use crate::domain::clock::Clock;
 use crate::domain::ids::{Partition, RecordId, SaveId, TypeName};
+use crate::domain::reconcile::{Hashed, Mark};
 use crate::domain::record::pack::{Values, pack};
 use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
@@ -29,6 +31,11 @@ pub struct Model {
     judge: Arc<dyn Judge>,
     memory: Mutex<Memory>,
     notices: broadcast::Sender<Arc<Vec<Notice>>>,
+    /// Whether numbers were given since it was opened, or copied.
+    runs: AtomicBool,
+    /// What tells it from all other copies, and how many were made of it: the same in each repetition.
+    line: u64,
+    copies: AtomicU64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -42,6 +49,7 @@ struct Memory {
     moved: BTreeMap<(Partition, Key), (u64, Stamp)>,
     partitions: BTreeMap<Partition, Sum>,
     locals: BTreeMap<(String, String), Value>,
+    runs: Runs,
     closed: bool,
 }
 
@@ -68,12 +76,18 @@ struct Sum {
 
 impl Model {
     pub fn new(judge: Arc<dyn Judge>) -> Self {
-        Self { judge, memory: Mutex::default(), notices: broadcast::channel(1024).0 }
+        Self::over(judge, Memory::default(), 0)
     }
 
     /// Another store that holds what this one holds now: what a copied disk image, or a backup, is.
     pub fn copy(&self, judge: Arc<dyn Judge>) -> Self {
-        Self { judge, memory: Mutex::new(self.memory().clone()), notices: broadcast::channel(1024).0 }
+        let copy = self.copies.fetch_add(1, Ordering::Relaxed);
+        Self::over(judge, self.memory().clone(), mix(self.line, copy + 1))
+    }
+
+    fn over(judge: Arc<dyn Judge>, memory: Memory, line: u64) -> Self {
+        let (memory, notices) = (Mutex::new(memory), broadcast::channel(1024).0);
+        Self { judge, memory, notices, runs: AtomicBool::new(false), line, copies: AtomicU64::new(0) }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -98,6 +112,10 @@ impl Model {
             }
         };
         let Ledger { seq, clock, facts, news, .. } = ledger;
+        if seq > memory.seq && !self.runs.swap(true, Ordering::Relaxed) {
+            let run = Run { first: memory.seq + 1, tag: mix(self.line, memory.seq) };
+            Arc::make_mut(&mut memory.runs.0).push(run);
+        }
         (memory.seq, memory.clock) = (seq, clock);
         let notices = memory.take(facts, news);
         if !notices.is_empty() {
@@ -120,6 +138,15 @@ impl Model {
         }
         keys.chunks(STEP).try_for_each(|keys| self.run(|ledger| step(ledger, keys)))
     }
+}
+
+/// A number that no others are likely to give.
+fn mix(one: u64, other: u64) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&one.to_le_bytes()).update(&other.to_le_bytes());
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(bytes)
 }
 
 impl Memory {
@@ -447,6 +474,26 @@ impl Store for Model {
             *digest = digest.plus(held.hash());
         }
         Ok(digests.into_iter().collect())
+    }
+
+    async fn runs(&self) -> Result<Runs, StoreError> {
+        Ok(self.open()?.runs.clone())
+    }
+
+    async fn hashes(
+        &self,
+        partition: &Partition,
+        from: Option<&Mark>,
+        to: Option<&Mark>,
+        limit: usize,
+    ) -> Result<Vec<Hashed>, StoreError> {
+        let memory = self.open()?;
+        let hashed = memory.records.values().filter(|held| held.partition == *partition).map(|held| Hashed {
+            mark: Mark { type_name: held.type_name.clone(), id: held.id },
+            hash: Digest(held.hash().0),
+        });
+        let is_within = |row: &Hashed| from.is_none_or(|from| *from <= row.mark) && to.is_none_or(|to| row.mark < *to);
+        Ok(hashed.filter(is_within).take(limit).collect())
     }
 
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {

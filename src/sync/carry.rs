@@ -1,9 +1,12 @@
 mod copy;
+mod reconcile;
+mod renewal;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use self::renewal::Present;
 use super::clock::{Asked, Offset};
 use super::hub::Hub;
 use super::relay::Relay;
@@ -46,6 +49,7 @@ impl Carrier {
         let (doing, ended) = match step {
             Step::Wait { .. } => return None,
             Step::Hello => (Doing::Hello, self.hello(in_step).await),
+            Step::Renew => (Doing::Renew, self.renew().await),
             Step::Push { max_bytes, since } => match self.push(max_bytes, since, in_step).await {
                 Ok(event) => return Some(event),
                 Err((single, failure)) => (Doing::Push(single), Err(failure)),
@@ -58,6 +62,9 @@ impl Carrier {
             Step::List { partition, epoch } => (Doing::List(partition.clone()), self.list(partition, epoch).await),
             Step::Copy { partition, epoch, head, chunk, then } => {
                 (Doing::Copy(partition.clone()), self.copy(partition, epoch, head, chunk, then).await)
+            }
+            Step::Reconcile { partition, epoch, walk, push_bytes } => {
+                (Doing::Reconcile(partition.clone()), self.reconcile(partition, epoch, walk, push_bytes).await)
             }
             Step::Compare => (Doing::Compare, self.compare().await),
         };
@@ -99,16 +106,18 @@ impl Carrier {
             Some((hub, _)) => hub.below().await?,
             None => Vec::new(),
         };
+        let Present { incarnation, ratchet } = self.present().await?;
         let asked = Asked::now(&*self.world);
         let hello = Hello {
             protocols: PROTOCOLS.to_vec(),
             node: self.identity.node,
-            incarnation: self.identity.incarnation,
+            incarnation,
             clock: asked.clock,
             waiting,
             in_step: in_step && waiting == 0,
             partitions: reached.collect(),
-            ratchet: None,
+            ratchet,
+            attempt: Some(self.world.random() as u64),
             below,
         };
         let welcome = self.transport.hello(&hello).await?;
@@ -116,6 +125,7 @@ impl Carrier {
             let reason = format!("the hub chose version {} of the sync protocol, unknown here", welcome.protocol);
             return Err(Failure::Refused(reason));
         }
+        self.keep_ratchet(&welcome).await?;
         self.offset.learn(&*self.store, &*self.world, asked, welcome.clock).await?;
         if self.is_checked() {
             // before anything is sent, or joined to what was saved with a wrong clock
@@ -198,15 +208,16 @@ impl Carrier {
     }
 
     async fn pull(&self, partition: Partition, cursor: Cursor, max_bytes: usize) -> Result<Event, Failure> {
-        let Cursor { epoch, base, after } = cursor;
-        let pulled = self.transport.pull(&Pull { partition: partition.clone(), epoch, base, after, max_bytes }).await?;
+        let Cursor { epoch, base, after, tag } = cursor;
+        let pulled =
+            self.transport.pull(&Pull { partition: partition.clone(), epoch, base, after, tag, max_bytes }).await?;
         if pulled.epoch != epoch {
             return Err(Failure::ForeignEpoch);
         }
         if pulled.partition != partition || pulled.next.is_some_and(|next| next <= after) {
             return Err(Failure::Faulty("the hub answered with another page than was asked for".into()));
         }
-        let cursor = cursor.turned(pulled.next, pulled.head);
+        let cursor = cursor.turned(pulled.next, pulled.head).tagged(pulled.tag);
         let (head, digest, rows) = (pulled.head, pulled.digest, pulled.rows.len() as u64);
         let page = PulledPage {
             partition: partition.clone(),

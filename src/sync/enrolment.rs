@@ -270,10 +270,10 @@ pub async fn enrol(
         }
     })?;
     let identity = Identity {
-        ancestors: Vec::new(),
         node: enrolled.node,
         incarnation: Incarnation(world.random() as u64),
         epoch: Epoch(world.random() as u64),
+        ancestors: Vec::new(),
         name: enrolled.name,
         role: NodeRole::Edge(Upstream {
             url,

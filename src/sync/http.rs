@@ -18,6 +18,7 @@ use super::observe;
 use super::sse;
 use super::wire::{self, Malformed};
 use crate::domain::protocol::{Enrol, Hello, Hints, Problem, Pull, Push, Snapshot};
+use crate::domain::reconcile::{Fetch, Offer, Reconcile};
 use crate::domain::snapshot::ChunkHash;
 use crate::store::StoreError;
 
@@ -44,6 +45,9 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
             .service(at("/pull", "GET").route(web::get().to(pull)))
             .service(at("/snapshot", "GET").route(web::get().to(snapshot)))
             .service(at("/chunks/{hash}", "GET").route(web::get().to(chunk)))
+            .service(at("/reconcile", "POST").route(web::post().to(reconcile)))
+            .service(at("/fetch", "POST").route(web::post().to(fetch)))
+            .service(at("/offer", "POST").route(web::post().to(offer)))
             .service(at("/live", "GET").route(web::get().to(live)))
             .default_service(web::to(async || {
                 let detail = "version 1 of the protocol has no such address";
@@ -267,4 +271,34 @@ fn problem(err: &HubError) -> HttpResponse {
     }
     let body = serde_json::to_string(&problem).expect("a problem is plain data");
     response.content_type("application/problem+json").body(body)
+}
+
+/// `POST /sync/v1/reconcile`: a partition is brought together again.
+async fn reconcile(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse {
+    let answered = async {
+        let hub = its(&hub)?;
+        let node = hub.authenticate(bearer(&request)).await?;
+        hub.reconcile(&node, &read::<Reconcile>(&request, body).await?).await
+    };
+    answer(&request, answered.await)
+}
+
+/// `POST /sync/v1/fetch`: a partition is brought together again.
+async fn fetch(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse {
+    let answered = async {
+        let hub = its(&hub)?;
+        let node = hub.authenticate(bearer(&request)).await?;
+        hub.fetch(&node, &read::<Fetch>(&request, body).await?).await
+    };
+    answer(&request, answered.await)
+}
+
+/// `POST /sync/v1/offer`: a partition is brought together again.
+async fn offer(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse {
+    let answered = async {
+        let hub = its(&hub)?;
+        let node = hub.authenticate(bearer(&request)).await?;
+        hub.offer(&node, read::<Offer>(&request, body).await?).await
+    };
+    answer(&request, answered.await)
 }

@@ -19,6 +19,7 @@ use crate::domain::ids::Partition;
 use crate::domain::protocol::{
     Enrol, Enrolled, Failure, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Snapshot, Welcome,
 };
+use crate::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
 use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
 use crate::store::chunk::MAX_PACKED;
@@ -374,6 +375,18 @@ impl Transport for HttpTransport {
             ahead.get_or_insert_with(|| Ahead { hash, fetching: tokio::spawn(chunk(request(hash))) });
         }
         Ok(bytes)
+    }
+
+    async fn reconcile(&self, asked: &Reconcile) -> Result<Reconciled, Failure> {
+        self.ask("reconcile", asked).await
+    }
+
+    async fn fetch(&self, asked: &Fetch) -> Result<Fetched, Failure> {
+        self.ask("fetch", asked).await
+    }
+
+    async fn offer(&self, offer: &Offer) -> Result<Offered, Failure> {
+        self.ask("offer", offer).await
     }
 
     async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure {

@@ -1,9 +1,11 @@
 //! The hub's side of the protocol, as plain functions over a store.
 
+mod lives;
 mod push;
+mod reconcile;
 mod snapshots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -29,7 +31,7 @@ use crate::domain::scope::Scope;
 use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
 use crate::node::{Identity, KnownNode, Node, NodeChange, NodeError, Nodes, World};
-use crate::store::{LocalChange, PartitionState, Request, Store, StoreError};
+use crate::store::{LocalChange, PartitionState, Store, StoreError};
 
 /// Judges a save by the rights of its author; `Err` says why it may not be.
 pub type Permits = Box<dyn Fn(&Save) -> std::result::Result<(), String> + Send + Sync>;
@@ -89,6 +91,10 @@ pub enum HubError {
     Token(String),
     #[error("{0} is not in the scope of this node")]
     OutOfScope(Partition),
+    #[error(
+        "another device goes on with the data of this one, or has gone on before it was put back; take a new incarnation"
+    )]
+    Twin,
     #[error("the cursor counts from another beginning than this hub does")]
     ForeignEpoch,
     #[error("{0}")]
@@ -121,6 +127,7 @@ impl HubError {
             HubError::Revoked => (403, problem::NODE_REVOKED, "node revoked"),
             HubError::Token(_) => (403, problem::TOKEN, "token not accepted"),
             HubError::OutOfScope(_) => (403, problem::OUT_OF_SCOPE, "out of scope"),
+            HubError::Twin => (409, problem::TWIN, "not the only one"),
             HubError::ForeignEpoch => (409, problem::EPOCH, "foreign epoch"),
             HubError::NotAHub | HubError::NoRelay => (404, problem::NOT_A_HUB, "not a hub"),
             HubError::NoChunk(_) => (404, problem::NO_CHUNK, "no such chunk"),
@@ -273,8 +280,20 @@ impl Hub {
             .map(|reached| (&reached.id, reached.cursor.base))
             .collect();
         let states = self.store.partitions_in(&node.scope).await?;
-        let partitions: Vec<Head> =
-            states.iter().map(|state| head(state, reached.get(&state.partition).copied().unwrap_or(0))).collect();
+        let runs = self.store.runs().await?;
+        let strayed: BTreeSet<&Partition> = hello
+            .partitions
+            .iter()
+            .filter(|reached| reached.cursor.epoch == epoch && !runs.agree(reached.cursor.after, reached.cursor.tag))
+            .map(|reached| &reached.id)
+            .collect();
+        let partitions: Vec<Head> = states
+            .iter()
+            .map(|state| Head {
+                put_back: strayed.contains(&state.partition),
+                ..head(state, reached.get(&state.partition).copied().unwrap_or(0))
+            })
+            .collect();
         let clock = self.world.now();
         let contact = Contact {
             at: clock,
@@ -285,18 +304,21 @@ impl Hub {
             below: hello.below.iter().take(MAX_BELOW).cloned().collect(),
             kept_at: 0,
         };
-        self.keep(node.id, contact).await?;
+        let kept = self.keep(node.id, contact);
+        let random = self.world.random() as u64;
+        let ratchet = lives::hear(&*self.store, hello, epoch, clock, random, kept).await?;
         Ok(Welcome {
             protocol,
             node: self.identity.node,
             name: self.name().await?,
             epoch,
+            ancestors: self.identity.ancestors.clone(),
             clock,
             scope: node.scope.clone(),
             head: partitions.iter().map(|head| head.head).max().unwrap_or(0),
             partitions,
             limits: self.limits,
-            ratchet: None,
+            ratchet,
             relays: node.relays,
             above: self.above(),
         })
@@ -307,29 +329,23 @@ impl Hub {
         Ok(Identity::name_in(&*self.store).await?.unwrap_or_else(|| self.identity.name.clone()))
     }
 
-    /// Remembers what a node told; on disk not every time, for it tells often.
-    async fn keep(&self, node: NodeId, mut contact: Contact) -> Result<()> {
-        let (is_due, is_news) = {
-            let mut contacts = self.contacts.lock().expect(POISON);
-            let last = contacts.get(&node);
-            let is_due = last.is_none_or(|last| {
-                last.in_step != contact.in_step || contact.at.abs_diff(last.kept_at) > KEEP_EVERY.unsigned_abs()
-            });
-            contact.kept_at = if is_due { contact.at } else { last.map_or(0, |last| last.kept_at) };
-            let stands = |contact: &Contact| (contact.in_step, contact.waiting, contact.reached.clone());
-            let is_news = last.is_none_or(|last| stands(last) != stands(&contact) || last.below != contact.below);
-            contacts.insert(node, contact.clone());
-            (is_due, is_news)
-        };
+    /// Remembers what a node told; what of it is to be written down, which is not every time, for it tells often.
+    fn keep(&self, node: NodeId, mut contact: Contact) -> Option<LocalChange> {
+        let mut contacts = self.contacts.lock().expect(POISON);
+        let last = contacts.get(&node);
+        let is_due = last.is_none_or(|last| {
+            last.in_step != contact.in_step || contact.at.abs_diff(last.kept_at) > KEEP_EVERY.unsigned_abs()
+        });
+        contact.kept_at = if is_due { contact.at } else { last.map_or(0, |last| last.kept_at) };
+        let stands = |contact: &Contact| (contact.in_step, contact.waiting, contact.reached.clone());
+        let is_news = last.is_none_or(|last| stands(last) != stands(&contact) || last.below != contact.below);
+        let value = serde_json::to_value(&contact).expect("what is kept is plain data");
+        contacts.insert(node, contact);
+        drop(contacts);
         if is_news {
             self.stir();
         }
-        if is_due {
-            let value = serde_json::to_value(&contact).expect("what is kept is plain data");
-            let change = LocalChange { kind: CONTACT, key: node.to_string(), value: Some(value), expect: None };
-            self.store.write(Request::Local(vec![change])).await?;
-        }
-        Ok(())
+        is_due.then(|| LocalChange { kind: CONTACT, key: node.to_string(), value: Some(value), expect: None })
     }
 
     /// Takes notice that a node was heard of.
@@ -348,12 +364,17 @@ impl Hub {
         if pull.epoch != self.identity.epoch {
             return Err(HubError::ForeignEpoch);
         }
+        if !self.store.runs().await?.agree(pull.after, pull.tag) {
+            return Err(HubError::ForeignEpoch);
+        }
         let max_bytes = pull.max_bytes.clamp(1, self.limits.pull_bytes);
         let changes = self.store.changes(&pull.partition, pull.base, pull.after, max_bytes).await?;
         self.noted(node.id, |contact| {
             contact.reached.insert(pull.partition.0.clone(), pull.base);
         });
         self.meter.rows.add(changes.rows.len());
+        // a run is known before its first number is read
+        let tag = self.store.runs().await?.tag_of(changes.next.unwrap_or(changes.head));
         Ok(Pulled {
             partition: pull.partition.clone(),
             epoch: self.identity.epoch,
@@ -363,6 +384,7 @@ impl Hub {
             next: changes.next,
             head: changes.head,
             digest: changes.digest,
+            tag,
         })
     }
 
@@ -400,6 +422,7 @@ impl Hub {
 
     async fn known(&self) -> std::result::Result<Vec<KnownNode>, StoreError> {
         let states = self.store.partitions().await?;
+        let mut pasts = lives::noticed(&*self.store, self.world.now()).await?;
         let mut known: Vec<KnownNode> = enrolment::nodes(&*self.store)
             .await?
             .into_iter()
@@ -422,6 +445,7 @@ impl Hub {
                     in_step: contact.is_some_and(|contact| contact.in_step) && behind == Some(0) && waiting == Some(0),
                     behind,
                     waiting,
+                    past: pasts.remove(&node.id),
                 }
             })
             .collect();
@@ -435,6 +459,7 @@ impl Hub {
         let served = known.iter().filter_map(|node| Some((node, contacts.get(&node.id)?)));
         let served = served.flat_map(|(by, contact)| contact.below.iter().map(move |below| (by, below)));
         let beyond = served.map(|(by, below)| KnownNode {
+            past: None,
             id: below.node,
             name: below.name.clone(),
             scope: by.scope.clone(),
@@ -468,7 +493,13 @@ impl Hub {
 }
 
 fn head(state: &PartitionState, reached: u64) -> Head {
-    Head { id: state.partition.clone(), head: state.head, digest: state.digest, newer: newer(state, reached) }
+    Head {
+        id: state.partition.clone(),
+        head: state.head,
+        digest: state.digest,
+        newer: newer(state, reached),
+        put_back: false,
+    }
 }
 
 /// At most so many records are newer than a number: exact for a reader in step and for a first copy.

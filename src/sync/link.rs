@@ -376,6 +376,11 @@ impl Runner {
         };
         match interrupted {
             Ok(event) => {
+                if matches!(event, Some(Event::Renewed)) {
+                    tracing::warn!(
+                        "the data of this device was copied or put back; it goes on under a new incarnation and keeps all it has"
+                    );
+                }
                 if let Some(Event::Welcomed { welcome, .. }) = &event {
                     self.hub_is_called(&welcome.name).await;
                     self.shown.above = welcome.above.clone();

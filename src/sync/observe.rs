@@ -28,6 +28,8 @@ pub(super) fn step(step: &Step) -> (&'static str, &str) {
         Step::Pull { partition, .. } => ("pull", &partition.0),
         Step::List { partition, .. } => ("snapshot", &partition.0),
         Step::Copy { partition, .. } => ("chunks", &partition.0),
+        Step::Renew => ("renew", ""),
+        Step::Reconcile { partition, .. } => ("reconcile", &partition.0),
         Step::Compare => ("compare", ""),
         Step::Wait { .. } => ("wait", ""),
     }
@@ -38,7 +40,11 @@ fn outcome(failure: &Failure) -> &'static str {
         Failure::Unreachable(_) => "unreachable",
         Failure::Busy { .. } => "busy",
         Failure::Refused(_) | Failure::Revoked(_) => "refused",
-        Failure::ForeignEpoch | Failure::OutOfScope(_) | Failure::NoChunk(_) | Failure::Rejected(_) => "rejected",
+        Failure::Twin(_)
+        | Failure::ForeignEpoch
+        | Failure::OutOfScope(_)
+        | Failure::NoChunk(_)
+        | Failure::Rejected(_) => "rejected",
         Failure::Faulty(_) | Failure::Local(_) => "failed",
     }
 }

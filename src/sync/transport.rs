@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::domain::ids::Partition;
 use crate::domain::protocol::{Failure, Hello, Hint, Pull, Pulled, Push, Pushed, Welcome};
+use crate::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
 use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
 
@@ -14,6 +15,9 @@ pub trait Transport: Send + Sync {
     async fn hello(&self, hello: &Hello) -> Result<Welcome, Failure>;
     async fn push(&self, push: &Push) -> Result<Pushed, Failure>;
     async fn pull(&self, pull: &Pull) -> Result<Pulled, Failure>;
+    async fn reconcile(&self, asked: &Reconcile) -> Result<Reconciled, Failure>;
+    async fn fetch(&self, asked: &Fetch) -> Result<Fetched, Failure>;
+    async fn offer(&self, offer: &Offer) -> Result<Offered, Failure>;
     /// Which chunks a partition is made of.
     async fn snapshot(&self, _: &Partition) -> Result<Manifest, Failure> {
         Err(Failure::NoChunk("no chunks come this way".into()))

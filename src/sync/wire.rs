@@ -141,6 +141,7 @@ mod tests {
                 next: Some(n),
                 head: n,
                 digest: Digest(u128::from(n) << 60),
+                tag: None,
             };
             let read: Pulled = decode(&encode(&page), LIMIT).expect("what was encoded is read");
             prop_assert_eq!(&read.rows, &page.rows);
@@ -189,6 +190,7 @@ mod tests {
             partitions: vec![Reached { id: Partition::types(), cursor: Cursor::start(Epoch(4)) }],
             ratchet: None,
             below: Vec::new(),
+            attempt: None,
         };
         assert_eq!(decode::<Hello>(&encode(&hello), LIMIT), Ok(hello.clone()));
         let mut cbor = Vec::new();

@@ -56,6 +56,7 @@ fn one_node() -> Arc<dyn Nodes> {
         behind: None,
         waiting: None,
         in_step: false,
+        past: None,
     })))
 }
 

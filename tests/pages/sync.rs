@@ -107,6 +107,7 @@ fn below() -> Arc<Below> {
         behind: Some(if in_step { 0 } else { 37 }),
         waiting: Some(0),
         in_step,
+        past: None,
     };
     Arc::new(Below(Mutex::new(vec![node(1, "Platform 7", true), node(2, "Boat Alma", false)])))
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use outpost::domain::ids::Epoch;
 use outpost::domain::protocol::{Failure, Hello, Pull, Pulled, Push, Pushed, Welcome};
+use outpost::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
 use outpost::store::Request;
 use outpost::sync::{Hub, HubError, LiveEvent, NodeRecord, Transport};
 use tokio::sync::mpsc;
@@ -116,12 +117,18 @@ enum Ask {
     Hello(Hello),
     Push(Push),
     Pull(Pull),
+    Reconcile(Reconcile),
+    Fetch(Fetch),
+    Offer(Box<Offer>),
 }
 
 enum Answer {
     Welcome(Box<Welcome>),
     Pushed(Pushed),
     Pulled(Box<Pulled>),
+    Reconciled(Reconciled),
+    Fetched(Box<Fetched>),
+    Offered(Offered),
 }
 
 impl Ask {
@@ -130,6 +137,9 @@ impl Ask {
             Ask::Hello(_) => "answer hello",
             Ask::Push(_) => "answer push",
             Ask::Pull(_) => "answer pull",
+            Ask::Reconcile(_) => "answer reconcile",
+            Ask::Fetch(_) => "answer fetch",
+            Ask::Offer(_) => "answer offer",
         }
     }
 
@@ -137,6 +147,9 @@ impl Ask {
         Ok(match self {
             Ask::Hello(hello) => Answer::Welcome(Box::new(hub.hello(node, &hello).await?)),
             Ask::Push(push) => Answer::Pushed(hub.push(node, push).await?),
+            Ask::Reconcile(asked) => Answer::Reconciled(hub.reconcile(node, &asked).await?),
+            Ask::Fetch(asked) => Answer::Fetched(Box::new(hub.fetch(node, &asked).await?)),
+            Ask::Offer(offer) => Answer::Offered(hub.offer(node, *offer).await?),
             Ask::Pull(pull) => Answer::Pulled(Box::new(hub.pull(node, &pull).await?)),
         })
     }
@@ -181,6 +194,24 @@ impl Transport for Network {
         let Answer::Pulled(pulled) = self.ask(Ask::Pull(pull)).await? else { unreachable!("as asked") };
         self.edge.rumours.lock().expect("one thread").insert(pulled.partition.clone(), pulled.digest);
         Ok(*pulled)
+    }
+
+    async fn reconcile(&self, asked: &Reconcile) -> Result<Reconciled, Failure> {
+        let Answer::Reconciled(answer) = self.ask(Ask::Reconcile(asked.clone())).await? else {
+            unreachable!("as asked")
+        };
+        Ok(answer)
+    }
+
+    async fn fetch(&self, asked: &Fetch) -> Result<Fetched, Failure> {
+        let Answer::Fetched(answer) = self.ask(Ask::Fetch(asked.clone())).await? else { unreachable!("as asked") };
+        Ok(*answer)
+    }
+
+    async fn offer(&self, offer: &Offer) -> Result<Offered, Failure> {
+        let offer = Box::new(offer.clone());
+        let Answer::Offered(answer) = self.ask(Ask::Offer(offer)).await? else { unreachable!("as asked") };
+        Ok(answer)
     }
 
     async fn live(&self, _: u64, _: mpsc::Sender<LiveEvent>) -> Failure {

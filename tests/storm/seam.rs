@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use outpost::domain::ids::{Partition, RecordId, TypeName};
+use outpost::domain::reconcile::{Hashed, Mark};
 use outpost::domain::scope::Scope;
 use outpost::store::{
-    Changes, Digest, Flags, Held, HistoryLine, Model, Notice, Outcome, Page, PartitionState, Query, Request, Store,
-    StoreError, Tally, Unsent, Visit,
+    Changes, Digest, Flags, Held, HistoryLine, Model, Notice, Outcome, Page, PartitionState, Query, Request, Runs,
+    Store, StoreError, Tally, Unsent, Visit,
 };
 use serde_json::Value;
 use tokio::sync::broadcast;
@@ -51,6 +52,7 @@ impl Seam {
 fn name(request: &Request) -> &'static str {
     match request {
         Request::Save(_) => "save",
+        Request::Offer { .. } => "offer",
         Request::Receive { .. } => "receive",
         Request::Join { .. } => "join",
         Request::JoinChunk { .. } => "join a chunk",
@@ -143,6 +145,20 @@ impl Store for Seam {
 
     async fn recompute_digests(&self) -> Result<Vec<(Partition, Digest)>, StoreError> {
         self.inner.recompute_digests().await
+    }
+
+    async fn runs(&self) -> Result<Runs, StoreError> {
+        self.fuse.call("runs", self.inner.runs()).await
+    }
+
+    async fn hashes(
+        &self,
+        partition: &Partition,
+        from: Option<&Mark>,
+        to: Option<&Mark>,
+        limit: usize,
+    ) -> Result<Vec<Hashed>, StoreError> {
+        self.fuse.call("hashes", self.inner.hashes(partition, from, to, limit)).await
     }
 
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {

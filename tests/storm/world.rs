@@ -673,6 +673,8 @@ impl Storm {
 fn name(step: &Step) -> &'static str {
     match step {
         Step::Hello => "hello",
+        Step::Renew => "renew",
+        Step::Reconcile { .. } => "reconcile",
         Step::Push { .. } => "push",
         Step::SetAside { .. } => "set aside",
         Step::Forget(_) => "forget",

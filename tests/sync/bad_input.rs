@@ -253,6 +253,7 @@ async fn nobody_speaks_for_another_node() {
         partitions: Vec::new(),
         ratchet: None,
         below: Vec::new(),
+        attempt: None,
     };
     let refused = transport.hello(&hello).await;
     assert!(matches!(&refused, Err(Failure::Rejected(why)) if why.contains("another node")), "{refused:?}");
@@ -266,6 +267,7 @@ async fn nobody_speaks_for_another_node() {
         epoch: welcome.epoch,
         base: 0,
         after: 0,
+        tag: None,
         max_bytes: 9,
     };
     let refused = transport.pull(&pull).await;

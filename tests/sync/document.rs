@@ -3,6 +3,7 @@
 use outpost::domain::protocol::{
     Enrol, Enrolled, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Snapshot, Welcome,
 };
+use outpost::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
 use outpost::domain::snapshot::Manifest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,14 +36,37 @@ fn the_examples_in_the_document_are_messages() {
             "manifest" => same::<Manifest>(&example),
             "hint" => same::<Hint>(&example),
             "hints" => same::<Hints>(&example),
+            "reconcile" => same::<Reconcile>(&example),
+            "reconciled" => same::<Reconciled>(&example),
+            "fetch" => same::<Fetch>(&example),
+            "fetched" => same::<Fetched>(&example),
+            "offer" => same::<Offer>(&example),
+            "offered" => same::<Offered>(&example),
             "problem" => same::<Problem>(&example),
             other => panic!("no message is called {other}"),
         }
         seen.push(name.trim().to_owned());
     }
     for name in [
-        "enrol", "enrolled", "hello", "welcome", "push", "pushed", "pull", "pulled", "snapshot", "manifest", "hint",
-        "hints", "problem",
+        "enrol",
+        "enrolled",
+        "hello",
+        "welcome",
+        "push",
+        "pushed",
+        "pull",
+        "pulled",
+        "snapshot",
+        "manifest",
+        "hint",
+        "reconcile",
+        "reconciled",
+        "fetch",
+        "fetched",
+        "offer",
+        "offered",
+        "hints",
+        "problem",
     ] {
         assert!(seen.iter().any(|seen| seen == name), "{name} has no example");
     }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use outpost::domain::ids::{Partition, RecordId, SaveId, TypeName};
 use outpost::domain::path::Path;
 use outpost::domain::protocol::{Failure, Hello, Pull, Pulled, Push, Pushed, Welcome};
+use outpost::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
 use outpost::domain::record::{Act, Change, Content, Cover};
 use outpost::domain::session::{Event, Session, Step};
 use outpost::domain::snapshot::{ChunkHash, Manifest};
@@ -70,6 +71,18 @@ impl Transport for Way {
             *self.fetched.lock().expect("one thread").entry(hash).or_default() += 1;
         }
         Ok(bytes)
+    }
+
+    async fn reconcile(&self, asked: &Reconcile) -> Result<Reconciled, Failure> {
+        self.http.reconcile(asked).await
+    }
+
+    async fn fetch(&self, asked: &Fetch) -> Result<Fetched, Failure> {
+        self.http.fetch(asked).await
+    }
+
+    async fn offer(&self, offer: &Offer) -> Result<Offered, Failure> {
+        self.http.offer(offer).await
     }
 
     async fn live(&self, _: u64, _: mpsc::Sender<LiveEvent>) -> Failure {

@@ -19,6 +19,7 @@ use outpost::node::{Identity, KnownNode, Link as _, NodeRole, Nodes, World};
 use outpost::store::{Expect, Judge, LocalRecord, LocalSave, Model, Options, Outcome, Query, Request, Sqlite, Store};
 use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Relay, Switch};
 use serde_json::Value;
+use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -80,16 +81,29 @@ pub enum Kind {
     Sqlite,
 }
 
-pub async fn store(kind: Kind) -> (Arc<dyn Store>, Option<tempfile::TempDir>) {
+pub async fn store(kind: Kind) -> (Arc<dyn Store>, Option<TempDir>) {
     match kind {
         Kind::Model => (Arc::new(Model::new(Arc::new(Fixed))), None),
         Kind::Sqlite => {
             let dir = tempfile::tempdir().expect("a temporary directory");
-            let path = dir.path().join("outpost.db");
-            let store = Sqlite::open(&path, Arc::new(Fixed), Options::default()).await.expect("a new database");
-            (Arc::new(store), Some(dir))
+            (open_store(&dir).await, Some(dir))
         }
     }
+}
+
+async fn open_store(dir: &TempDir) -> Arc<dyn Store> {
+    let path = dir.path().join("outpost.db");
+    Arc::new(Sqlite::open(&path, Arc::new(Fixed), Options::default()).await.expect("a database"))
+}
+
+/// What somebody has who copies the data directory of a node that does not run.
+pub fn copied(dir: &TempDir) -> TempDir {
+    let copy = tempfile::tempdir().expect("a temporary directory");
+    for file in std::fs::read_dir(dir.path()).expect("the directory is there") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).expect("it is copied");
+    }
+    copy
 }
 
 pub type Key = (TypeName, RecordId);
@@ -169,7 +183,7 @@ pub struct HubNode {
     world: Arc<Real>,
     port: u16,
     server: ServerHandle,
-    _dir: Option<tempfile::TempDir>,
+    _dir: Option<TempDir>,
 }
 
 /// Why nobody may save anything, if so.
@@ -246,6 +260,40 @@ impl HubNode {
         self.store.records(&query).await.expect("the store works").items.len()
     }
 
+    /// Closes the node and takes a copy of its files; they go on being those of this hub.
+    pub async fn copy(&mut self) -> TempDir {
+        self.pause_server().await;
+        self.store.close().await;
+        let copy = copied(self._dir.as_ref().expect("it is on disk"));
+        self.open_again().await;
+        copy
+    }
+
+    /// Closes the node and goes on with these files, as if nothing had been.
+    pub async fn put_back(&mut self, dir: TempDir) {
+        self.pause_server().await;
+        self.store.close().await;
+        self._dir = Some(dir);
+        self.open_again().await;
+    }
+
+    /// As `outpost restore` does: it says that its past is another.
+    pub async fn restored(&mut self) {
+        self.pause_server().await;
+        self.identity = self.identity.restored(&*self.world);
+        self.resume_server().await;
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.identity.epoch
+    }
+
+    async fn open_again(&mut self) {
+        self.store = open_store(self._dir.as_ref().expect("it is on disk")).await;
+        self.person.store = self.store.clone();
+        self.resume_server().await;
+    }
+
     pub async fn pause_server(&mut self) {
         self.hub.close();
         self.server.stop(true).await;
@@ -294,7 +342,7 @@ pub struct EdgeNode {
     pub hub: Arc<Hub>,
     relay: Arc<Relay>,
     server: Option<(ServerHandle, u16)>,
-    _dir: Option<tempfile::TempDir>,
+    _dir: Option<TempDir>,
 }
 
 impl EdgeNode {
@@ -310,7 +358,24 @@ impl EdgeNode {
         let (store, dir) = store(kind).await;
         let world = Real::new(SEED.fetch_add(1, Ordering::Relaxed));
         let identity = outpost::sync::enrol(&*store, &*world, &format!("{url}/"), token, "named by its hub").await;
-        let identity = identity.expect("the hub lets it in");
+        Self::over(store, dir, world, identity.expect("the hub lets it in")).await
+    }
+
+    /// Runs the edge whose files these are.
+    pub async fn wake(dir: TempDir) -> Self {
+        static SEED: AtomicU64 = AtomicU64::new(100);
+        let store = open_store(&dir).await;
+        let identity = Identity::load(&*store).await.expect("the store works").expect("it has joined");
+        Self::over(store, Some(dir), Real::new(SEED.fetch_add(1, Ordering::Relaxed)), identity).await
+    }
+
+    /// Stops it; its files.
+    pub async fn sleep(mut self) -> TempDir {
+        self.stop().await;
+        self._dir.take().expect("it is on disk")
+    }
+
+    async fn over(store: Arc<dyn Store>, dir: Option<TempDir>, world: Arc<Real>, identity: Identity) -> Self {
         let offset = Offset::load(&*store).await.expect("the store works");
         let corrected = Arc::new(Corrected::new(world.clone(), offset.clone()));
         let relay = Relay::load(&*store, offset.clone(), "Tern Bay hub").await.expect("the store works");

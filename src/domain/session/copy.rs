@@ -143,10 +143,11 @@ mod tests {
             node: NodeId(9),
             name: "hub".into(),
             epoch,
+            ancestors: Vec::new(),
             clock: 0,
             scope: Scope::All,
             head: 50,
-            partitions: vec![Head { id: notes(), head: 50, digest: Digest(50), newer: 12_000 }],
+            partitions: vec![Head { id: notes(), head: 50, digest: Digest(50), newer: 12_000, put_back: false }],
             limits: Limits::default(),
             ratchet: None,
             relays: false,
@@ -171,7 +172,7 @@ mod tests {
             panic!("a chunk was expected, not {:?}", session.next(now))
         };
         let is_last = then.is_none();
-        let cursor = is_last.then_some(Cursor { epoch, base: head, after: head });
+        let cursor = is_last.then_some(Cursor { epoch, base: head, after: head, tag: None });
         let number = chunk.hash.0[0];
         session.handle(Event::Copied { partition, chunk, cursor }, now, 0);
         (number, head, is_last)
@@ -210,7 +211,7 @@ mod tests {
 
     #[test]
     fn only_who_holds_nothing_or_was_copying_copies() {
-        let cursor = |epoch, base| Some(Cursor { epoch, base, after: base });
+        let cursor = |epoch, base| Some(Cursor { epoch, base, after: base, tag: None });
         for (holding, copies) in [
             (holding(0, None, false), true),
             (holding(4_000, None, true), true),

@@ -12,6 +12,7 @@ fn welcome() -> Welcome {
         node: NodeId(9),
         name: "hub".into(),
         epoch: Epoch(1),
+        ancestors: Vec::new(),
         clock: 0,
         scope: Scope::All,
         head: 0,

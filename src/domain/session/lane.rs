@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 
 use crate::domain::feed::{Cursor, Digest};
 use crate::domain::ids::{Epoch, Partition};
+use crate::domain::reconcile::Mark;
 use crate::domain::snapshot::ChunkRef;
 
 /// Waiting longer after each failure, up to a minute, never all nodes at once.
@@ -102,6 +103,17 @@ pub(super) struct Lane {
     /// How often it was pulled from the beginning because digests differed, and when it may be again.
     pub mismatches: u32,
     pub restart_at: i64,
+    /// How far it is brought together with the hub again, if it has to be.
+    pub walk: Option<Walk>,
+}
+
+/// How far a partition is brought together with the hub's again, record by record.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Walk {
+    /// The first record that was not compared; none is the first of all.
+    pub from: Option<Mark>,
+    /// Where the hub was when it began: from there on it is pulled when all is compared.
+    pub begun: Option<Cursor>,
 }
 
 const FIRST_RESTART: i64 = 600_000;
@@ -122,6 +134,7 @@ impl Lane {
             served: 0,
             mismatches: 0,
             restart_at: 0,
+            walk: None,
         }
     }
 
@@ -135,7 +148,7 @@ impl Lane {
     }
 
     pub fn is_complete(&self) -> bool {
-        self.cursor.base >= self.head
+        self.walk.is_none() && self.cursor.base >= self.head
     }
 
     /// Whether comparing digests now would tell something.
@@ -148,6 +161,12 @@ impl Lane {
     /// Pulls everything again; joining it twice changes nothing.
     pub fn restart(&mut self) {
         self.cursor = Cursor::start(self.cursor.epoch);
+        self.check = Check::Unknown;
+    }
+
+    /// Compares everything with the hub, unless that is under way.
+    pub fn reconcile(&mut self) {
+        self.walk.get_or_insert_default();
         self.check = Check::Unknown;
     }
 
@@ -167,8 +186,14 @@ impl Lane {
 
     /// A difference is healed by pulling from the beginning, at once the first time and then ever more rarely: what this
     /// node holds beyond the hub does not come by pulling.
-    pub fn heal(&mut self, now: i64) {
-        self.restart();
+    ///
+    /// `compares`: the hub can say record by record, so that what it lacks comes there, too.
+    pub fn heal(&mut self, now: i64, compares: bool) {
+        if compares {
+            self.reconcile()
+        } else {
+            self.restart()
+        }
         self.restart_at = now + (FIRST_RESTART << self.mismatches.min(6));
         self.mismatches = self.mismatches.saturating_add(1);
     }

@@ -15,11 +15,13 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::lane::Walk;
 use self::lane::{BackOff, Check, FirstCopy, Lane, rank};
 pub use self::status::{LinkState, Status};
 use super::feed::{Cursor, Digest};
 use super::ids::{Epoch, Partition, SaveId};
 use super::protocol::{Failure, Head, Hint, Limits, Pushed, Welcome};
+use super::reconcile::Mark;
 use super::scope::Scope;
 use super::snapshot::{ChunkHash, ChunkRef};
 
@@ -38,6 +40,8 @@ const TRIES: u32 = 4;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     Hello,
+    /// Take a new incarnation: the data of this node was copied, or put back to an earlier state.
+    Renew,
     /// Send the oldest saves of the outbox, about so many bytes of them, and acknowledge what the hub has.
     Push {
         max_bytes: usize,
@@ -69,6 +73,14 @@ pub enum Step {
         chunk: ChunkRef,
         then: Option<ChunkHash>,
     },
+    /// Compare some of a partition's records with the hub's, get what it has and give it what it lacks; when none are left,
+    /// go on reading where the hub was when it began.
+    Reconcile {
+        partition: Partition,
+        epoch: Epoch,
+        walk: Walk,
+        push_bytes: usize,
+    },
     /// Read this node's own digests.
     Compare,
     /// Nothing, until something happens or this moment comes.
@@ -87,6 +99,8 @@ pub enum Event {
         welcome: Welcome,
         held: Vec<Holding>,
     },
+    /// This node has a new incarnation, and all that it had.
+    Renewed,
     /// The hub answered a push, and what it took is acknowledged. `waiting` is how many saves are left.
     Pushed {
         reply: Pushed,
@@ -122,6 +136,12 @@ pub enum Event {
         chunk: ChunkRef,
         cursor: Option<Cursor>,
     },
+    /// These records are the same on both sides, as far as the hub takes them; `next` is where it goes on.
+    Reconciled {
+        partition: Partition,
+        begun: Cursor,
+        next: Option<Mark>,
+    },
     /// This node's own digests, and how many saves the outbox held before and after they were read, whichever is more.
     Compared {
         waiting: u64,
@@ -149,6 +169,7 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Doing {
     Hello,
+    Renew,
     /// The save, if it was a single one.
     Push(Option<SaveId>),
     SetAside,
@@ -156,6 +177,7 @@ pub enum Doing {
     Pull(Partition),
     List(Partition),
     Copy(Partition),
+    Reconcile(Partition),
     Compare,
 }
 
@@ -184,6 +206,8 @@ pub struct Session {
     /// How many there were when the hub last listed all partitions at one moment.
     pulls_at_listing: u64,
     healed: u64,
+    /// Whether the hub compares record by record.
+    compares: bool,
     waiting: u64,
     /// Whether what the hub last said of itself still counts.
     greeted: bool,
@@ -206,6 +230,11 @@ pub struct Session {
     refused: Option<(String, i64)>,
     /// Whether the hub, which gives this node nothing any more, is still to be given what the outbox holds.
     hands_over: bool,
+    /// Whether a new incarnation is to be taken, and how many were since the hub last said welcome.
+    renew: bool,
+    renewals: u32,
+    /// Whether one was taken: for telling people.
+    renewed: bool,
     paused: bool,
     live: bool,
     live_retry: BackOff,
@@ -225,6 +254,7 @@ impl Session {
             pulls: 0,
             pulls_at_listing: 0,
             healed: 0,
+            compares: false,
             waiting: 0,
             greeted: false,
             greeted_at: now,
@@ -242,6 +272,9 @@ impl Session {
             beyond: None,
             refused: None,
             hands_over: false,
+            renew: false,
+            renewals: 0,
+            renewed: false,
             paused: false,
             live: false,
             live_retry: BackOff::default(),
@@ -273,14 +306,26 @@ impl Session {
         if !self.link.is_ready(now) {
             return Step::Wait { until: Some(self.link.until()) };
         }
+        if self.renew {
+            return Step::Renew;
+        }
         if !self.greeted || now >= self.hello_at {
             return Step::Hello;
+        }
+        // the hub may have forgotten the types and people that it judges saves by
+        if let Some(step) = self.torn(now, |partition| rank(partition) < 2) {
+            return step;
         }
         if self.waiting > 0 && self.set_aside.is_none() && self.out.is_ready(now) {
             return Step::Push { max_bytes: self.push_bytes, since: self.listed };
         }
         if !self.forget.is_empty() {
             return Step::Forget(self.forget.clone());
+        }
+        if self.waiting == 0
+            && let Some(step) = self.torn(now, |_| true)
+        {
+            return step;
         }
         if let Some(partition) = self.behind(now) {
             if let Some(step) = self.lanes[&partition].copy_step(&partition) {
@@ -298,12 +343,24 @@ impl Session {
     /// The partition to pull from: types, people, then whichever was served longest ago.
     fn behind(&mut self, now: i64) -> Option<Partition> {
         for lane in self.lanes.values_mut().filter(|lane| lane.is_healing_due(now)) {
-            lane.heal(now);
+            lane.heal(now, self.compares);
             self.healed += 1;
         }
-        let behind = self.lanes.iter().filter(|(_, lane)| !lane.is_complete() && lane.retry.is_ready(now));
+        let behind = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| lane.walk.is_none() && !lane.is_complete() && lane.retry.is_ready(now));
         let first = behind.min_by_key(|(partition, lane)| (rank(partition), lane.served));
         first.map(|(partition, _)| partition.clone())
+    }
+
+    /// A partition to bring together with the hub again, in the same order.
+    fn torn(&self, now: i64, is_due: impl Fn(&Partition) -> bool) -> Option<Step> {
+        let torn = self.lanes.iter().filter_map(|(partition, lane)| Some((partition, lane, lane.walk.as_ref()?)));
+        let due = torn.filter(|(partition, lane, _)| is_due(partition) && lane.retry.is_ready(now));
+        let (partition, lane, walk) = due.min_by_key(|(partition, lane, _)| (rank(partition), lane.served))?;
+        let (partition, epoch) = (partition.clone(), lane.cursor.epoch);
+        Some(Step::Reconcile { partition, epoch, walk: walk.clone(), push_bytes: self.limits.push_bytes })
     }
 
     fn wake_up(&self, now: i64) -> i64 {
@@ -329,6 +386,11 @@ impl Session {
         match event {
             Event::Waiting(waiting) => self.saved(waiting),
             Event::Welcomed { welcome, held } => self.welcomed(welcome, held, now),
+            Event::Renewed => {
+                self.renew = false;
+                self.renewed = true;
+                self.greeted = false;
+            }
             Event::Pushed { reply, waiting } => self.pushed(reply, waiting, now),
             Event::NothingToPush => {
                 self.waiting = 0;
@@ -353,6 +415,7 @@ impl Session {
                 self.listed(&partition, (epoch, head, digest), left, cursor);
             }
             Event::Copied { partition, chunk, cursor } => self.copied(&partition, &chunk, cursor, now),
+            Event::Reconciled { partition, begun, next } => self.reconciled(&partition, begun, next, now),
             Event::Compared { waiting, held } => self.compared(waiting, held, now),
             Event::Failed { doing, failure } => self.failed(doing, failure, now, random),
             Event::Heard(hint) => self.heard(hint),
@@ -407,6 +470,7 @@ impl Session {
     fn welcomed(&mut self, welcome: Welcome, held: Vec<Holding>, now: i64) {
         self.in_contact(now);
         self.greeted = true;
+        self.renewals = 0;
         self.greeted_at = now;
         self.told_in_step = self.is_in_step();
         self.unreported = false;
@@ -414,6 +478,7 @@ impl Session {
         if self.epoch.replace(welcome.epoch) != Some(welcome.epoch) {
             self.lanes.clear();
         }
+        self.compares = welcome.ratchet.is_some();
         self.scope = welcome.scope;
         if self.push_bytes == self.limits.push_bytes {
             self.push_bytes = welcome.limits.push_bytes;
@@ -423,18 +488,20 @@ impl Session {
         self.pulls_at_listing = self.pulls;
         let listed: BTreeSet<&Partition> = welcome.partitions.iter().map(|head| &head.id).collect();
         self.lanes.retain(|partition, _| listed.contains(partition));
-        let cursors: BTreeMap<&Partition, Cursor> = held
-            .iter()
-            .filter_map(|holding| Some((&holding.partition, holding.cursor?)))
-            .filter(|(_, cursor)| cursor.epoch == welcome.epoch)
-            .collect();
+        let cursors: BTreeMap<&Partition, Cursor> =
+            held.iter().filter_map(|holding| Some((&holding.partition, holding.cursor?))).collect();
+        let ancestors = welcome.ancestors;
         // whoever holds some of it already is told by pulls only what left meanwhile
         let is_begun = |holding: &&Holding| holding.cursor.is_some() || (holding.records > 0 && !holding.copying);
         let begun: BTreeSet<&Partition> = held.iter().filter(is_begun).map(|holding| &holding.partition).collect();
         for head in &welcome.partitions {
             let lane = self.lanes.entry(head.id.clone()).or_insert_with(|| {
                 let mut lane = Lane::new(welcome.epoch);
-                lane.cursor = cursors.get(&head.id).copied().unwrap_or(lane.cursor);
+                match cursors.get(&head.id) {
+                    Some(cursor) if cursor.epoch == welcome.epoch => lane.cursor = *cursor,
+                    Some(cursor) if ancestors.contains(&cursor.epoch) => lane.reconcile(),
+                    _ => {}
+                }
                 if head.newer >= self.limits.chunk_records && !begun.contains(&head.id) {
                     lane.copy = FirstCopy::Wanted;
                 }
@@ -447,8 +514,24 @@ impl Session {
             }
             if lane.cursor.base > head.head {
                 // the hub knows less than it handed out: its past changed without its saying so
-                lane.restart();
+                if self.compares { lane.reconcile() } else { lane.restart() }
+            } else if head.put_back {
+                lane.reconcile();
             }
+        }
+        // what the hub handed out and does not hold at all
+        let gone = held.iter().filter(|holding| {
+            let counted = |cursor: Cursor| {
+                cursor.base > 0 && (cursor.epoch == welcome.epoch || ancestors.contains(&cursor.epoch))
+            };
+            holding.records > 0 && holding.cursor.is_some_and(counted) && self.scope.contains(&holding.partition)
+        });
+        for holding in gone.filter(|_| self.compares) {
+            self.lanes.entry(holding.partition.clone()).or_insert_with(|| {
+                let mut lane = Lane::new(welcome.epoch);
+                lane.reconcile();
+                lane
+            });
         }
         self.forgot = false;
         self.find_foreign(&held);
@@ -519,6 +602,21 @@ impl Session {
         self.report(now);
     }
 
+    fn reconciled(&mut self, partition: &Partition, begun: Cursor, next: Option<Mark>, now: i64) {
+        self.in_contact(now);
+        self.pulls += 1;
+        let Some(lane) = self.lanes.get_mut(partition).filter(|lane| lane.cursor.epoch == begun.epoch) else { return };
+        lane.served = self.pulls;
+        lane.retry.succeed();
+        lane.trouble = None;
+        lane.check = Check::Unknown;
+        match next {
+            Some(from) => lane.walk = Some(Walk { from: Some(from), begun: Some(begun) }),
+            None => (lane.walk, lane.cursor) = (None, begun),
+        }
+        self.report(now);
+    }
+
     /// Says hello soon, so that the hub knows how far this node is, or this node what the hub holds.
     fn report(&mut self, now: i64) {
         self.unreported = true;
@@ -584,11 +682,22 @@ impl Session {
                 self.hands_over = false;
                 self.out.fail(now, random, None);
             }
+            (Failure::Twin(_), _) => {
+                self.greeted = false;
+                self.renew = true;
+                self.renewals = self.renewals.saturating_add(1);
+                if self.renewals > 1 {
+                    // a new one is no older one: the hub errs, and is not to be asked for ever
+                    self.lost(failure, None, now, random);
+                }
+            }
             (Failure::Busy { retry_after, .. }, _) => {
                 let asked = *retry_after;
                 self.lost(failure, asked, now, random);
             }
-            (Failure::Unreachable(_), _) | (_, Doing::Hello | Doing::Compare) => self.lost(failure, None, now, random),
+            (Failure::Unreachable(_), _) | (_, Doing::Hello | Doing::Renew | Doing::Compare) => {
+                self.lost(failure, None, now, random)
+            }
             (_, Doing::Push(single)) => {
                 self.out.fail(now, random, None);
                 if matches!(failure, Failure::Rejected(_)) {
@@ -607,7 +716,7 @@ impl Session {
             // found again with the next hello
             (_, Doing::Forget) => self.forget.clear(),
             (_, Doing::List(partition) | Doing::Copy(partition)) => self.copy_failed(&partition, failure, now, random),
-            (_, Doing::Pull(partition)) => {
+            (_, Doing::Pull(partition) | Doing::Reconcile(partition)) => {
                 if matches!(failure, Failure::ForeignEpoch | Failure::OutOfScope(_)) {
                     self.greeted = false;
                 }

@@ -84,6 +84,11 @@ impl Session {
         if let Some((partition, trouble)) = troubled {
             return (LinkState::Behind, format!("{partition} cannot be fetched: {trouble}"));
         }
+        if let Some((partition, _)) = self.lanes.iter().find(|(_, lane)| lane.walk.is_some()) {
+            let reason =
+                format!("{partition} is compared with the hub, one of the two was put back to an earlier state");
+            return (LinkState::Behind, reason);
+        }
         if self.lanes.values().any(|lane| !lane.is_complete()) {
             let reason = match self.pending_in() {
                 1 => "1 record is on its way from the hub".to_owned(),
@@ -100,7 +105,9 @@ impl Session {
         if self.lanes.values().any(|lane| lane.check != Check::Equal) {
             return (LinkState::Behind, "comparing with the hub".into());
         }
-        (LinkState::InStep, "this node and the hub hold the same".into())
+        let same = "this node and the hub hold the same";
+        let noticed = "the data of this device was copied or put back, and nothing of it is lost";
+        (LinkState::InStep, if self.renewed { format!("{same}; {noticed}") } else { same.into() })
     }
 
     fn pending_in(&self) -> u64 {

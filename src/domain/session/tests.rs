@@ -9,7 +9,7 @@ fn partition(name: &str) -> Partition {
 }
 
 fn head(name: &str, head: u64) -> Head {
-    Head { id: partition(name), head, digest: Digest(u128::from(head)), newer: head }
+    Head { id: partition(name), head, digest: Digest(u128::from(head)), newer: head, put_back: false }
 }
 
 fn welcome(epoch: Epoch, partitions: Vec<Head>) -> Welcome {
@@ -18,6 +18,7 @@ fn welcome(epoch: Epoch, partitions: Vec<Head>) -> Welcome {
         node: NodeId(9),
         name: "hub".into(),
         epoch,
+        ancestors: Vec::new(),
         clock: 0,
         scope: Scope::All,
         head: partitions.iter().map(|head| head.head).max().unwrap_or(0),
@@ -30,7 +31,7 @@ fn welcome(epoch: Epoch, partitions: Vec<Head>) -> Welcome {
 }
 
 fn holding(name: &str, base: u64, digest: u128) -> Holding {
-    let cursor = Cursor { epoch: EPOCH, base, after: base };
+    let cursor = Cursor { epoch: EPOCH, base, after: base, tag: None };
     Holding { partition: partition(name), cursor: Some(cursor), records: 1, digest: Digest(digest), copying: false }
 }
 
@@ -86,9 +87,12 @@ fn a_partition_is_complete_only_with_its_last_page() {
     let mut session = greeted(vec![head("a", 9)], vec![]);
     joined(&mut session, "a", Some(5), 9, 1);
     let Step::Pull { cursor, .. } = session.next(1) else { panic!("a pull was expected") };
-    assert_eq!(cursor, Cursor { epoch: EPOCH, base: 0, after: 5 });
+    assert_eq!(cursor, Cursor { epoch: EPOCH, base: 0, after: 5, tag: None });
     joined(&mut session, "a", None, 12, 1);
-    assert_eq!(session.cursors().next(), Some((&partition("a"), Cursor { epoch: EPOCH, base: 12, after: 12 })));
+    assert_eq!(
+        session.cursors().next(),
+        Some((&partition("a"), Cursor { epoch: EPOCH, base: 12, after: 12, tag: None }))
+    );
 }
 
 #[test]
@@ -223,6 +227,63 @@ fn a_hub_that_knows_less_than_it_handed_out_is_read_from_the_beginning() {
     assert_eq!(cursor.base, 0);
 }
 
+/// A hub that compares record by record.
+fn comparing(epoch: Epoch, partitions: Vec<Head>, ancestors: Vec<Epoch>) -> Welcome {
+    Welcome { ratchet: Some(1), ancestors, ..welcome(epoch, partitions) }
+}
+
+fn reconciles(session: &mut Session, now: i64) -> (Partition, Walk) {
+    match session.next(now) {
+        Step::Reconcile { partition, walk, .. } => (partition, walk),
+        other => panic!("a comparison was expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn what_a_restored_hub_may_lack_is_compared_types_first_and_then_read_from_where_it_was() {
+    let mut session = Session::new(0);
+    session.handle(Event::Waiting(1), 0, 0);
+    let heads = vec![head("_types", 3), head("a", 9), head("new", 2)];
+    let held = || vec![holding("_types", 40, 1), holding("a", 30, 30), holding("gone", 20, 20)];
+    let event = |at| Event::Welcomed { welcome: comparing(Epoch(2), heads.clone(), vec![EPOCH]), held: at };
+    session.handle(event(held()), 0, 0);
+    let begun = |base| Cursor { epoch: Epoch(2), base, after: base, tag: Some(7) };
+    assert_eq!(reconciles(&mut session, 0), (Partition::types(), Walk::default()));
+    session.handle(Event::Reconciled { partition: Partition::types(), begun: begun(3), next: None }, 1, 0);
+    assert!(matches!(session.next(1), Step::Push { .. }), "then saves can be judged");
+    session.handle(Event::NothingToPush, 1, 0);
+    assert_eq!(reconciles(&mut session, 1).0, partition("a"));
+    let from = Mark { type_name: TypeName::custom("a").expect("a good name"), id: uuid::Uuid::nil() };
+    let next = Some(from.clone());
+    session.handle(Event::Reconciled { partition: partition("a"), begun: begun(9), next }, 1, 0);
+    assert_eq!(reconciles(&mut session, 1).0, partition("gone"), "what the hub does not hold at all");
+    session.handle(Event::Reconciled { partition: partition("gone"), begun: begun(0), next: None }, 1, 0);
+    // whatever fails, it goes on where it was
+    fail(&mut session, Doing::Reconcile(partition("a")), unreachable(), 2);
+    let Step::Wait { until: Some(until) } = session.next(2) else { panic!("a wait was expected") };
+    assert_eq!(session.next(until), Step::Hello);
+    session.handle(event(vec![holding("a", 30, 30)]), until, 0);
+    let walk = Walk { from: Some(from), begun: Some(begun(9)) };
+    assert_eq!(reconciles(&mut session, until), (partition("a"), walk));
+    session.handle(Event::Reconciled { partition: partition("a"), begun: begun(9), next: None }, until, 0);
+    assert_eq!(pulls(&mut session, until), partition("new"));
+}
+
+#[test]
+fn numbers_that_were_given_twice_are_compared_and_the_cursor_then_begins_where_the_hub_was() {
+    let mut session = Session::new(0);
+    let heads = vec![Head { put_back: true, ..head("a", 20) }];
+    let held = vec![holding("a", 9, 9)];
+    session.handle(Event::Welcomed { welcome: comparing(EPOCH, heads, vec![]), held }, 0, 0);
+    assert!(session.status().reason.contains("put back"), "{}", session.status().reason);
+    let (partition, walk) = reconciles(&mut session, 0);
+    assert_eq!(walk, Walk::default());
+    let begun = Cursor { epoch: EPOCH, base: 15, after: 15, tag: Some(4) };
+    session.handle(Event::Reconciled { partition, begun, next: None }, 1, 0);
+    let Step::Pull { cursor, .. } = session.next(1) else { panic!("a pull was expected") };
+    assert_eq!(cursor, begun);
+}
+
 #[test]
 fn out_of_reach_waits_longer_each_time_and_never_for_ever() {
     let mut session = Session::new(0);
@@ -301,6 +362,27 @@ fn a_refused_node_says_so_and_asks_again_later() {
 }
 
 #[test]
+fn a_node_that_is_not_the_only_one_takes_a_new_incarnation_and_says_hello_again() {
+    let mut session = Session::new(0);
+    let twin = || Failure::Twin("take a new incarnation".into());
+    fail(&mut session, Doing::Hello, twin(), 0);
+    assert_eq!(session.next(0), Step::Renew);
+    session.handle(Event::Failed { doing: Doing::Renew, failure: Failure::Local("the disk is full".into()) }, 0, 0);
+    let Step::Wait { until: Some(until) } = session.next(0) else { panic!("a wait was expected") };
+    assert_eq!(session.next(until), Step::Renew);
+    session.handle(Event::Renewed, until, 0);
+    assert_eq!(session.next(until), Step::Hello);
+    fail(&mut session, Doing::Hello, twin(), until);
+    assert!(matches!(session.next(until), Step::Wait { until: Some(_) }), "a hub that errs is not asked for ever");
+    session.handle(Event::Now, until, 0);
+    assert_eq!(session.next(until), Step::Renew);
+    session.handle(Event::Renewed, until, 0);
+    session.handle(Event::Welcomed { welcome: welcome(EPOCH, vec![]), held: vec![] }, until, 0);
+    assert_eq!(state(&session), LinkState::InStep);
+    assert!(session.status().reason.contains("copied or put back"));
+}
+
+#[test]
 fn paused_does_nothing_until_resumed() {
     let mut session = greeted(vec![head("a", 9)], vec![]);
     session.handle(Event::Pause, 1, 0);
@@ -374,6 +456,7 @@ fn whatever_it_waits_for_it_says_until_when() {
         unreachable(),
         Failure::Busy { reason: "busy".into(), retry_after: Some(i64::MAX) },
         Failure::Refused("no".into()),
+        Failure::Twin("no".into()),
         Failure::ForeignEpoch,
         Failure::OutOfScope("no".into()),
         Failure::Rejected("no".into()),
@@ -382,11 +465,13 @@ fn whatever_it_waits_for_it_says_until_when() {
     ];
     let doings = [
         Doing::Hello,
+        Doing::Renew,
         Doing::Push(None),
         Doing::Push(Some(SaveId(1))),
         Doing::SetAside,
         Doing::Forget,
         Doing::Pull(partition("a")),
+        Doing::Reconcile(partition("a")),
         Doing::Compare,
     ];
     for failure in &failures {

@@ -102,14 +102,27 @@ impl Draft<'_> {
         let seq = self.seq + 1;
         self.keep(&key, before.as_ref(), (state, document), by, false)?;
         let Some(known) = known else { return self.come(&key, now, true) };
-        if let Some(after) = self.held(&key)? {
-            let lines = lines(known, after, &changed, seq, now);
-            self.news.lines.extend(lines.into_iter().map(|line| (key.clone(), line)));
-        }
+        self.tell_of_page(&key, known, &changed, seq, now)?;
         if row.type_name.as_str() != TypeName::LOST {
             for lost in &beaten {
                 self.lose(&key, lost, true)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Writes down what people shall read of what came.
+    pub(super) fn tell_of_page(
+        &mut self,
+        key: &Key,
+        before: &Held,
+        changed: &[Path],
+        seq: u64,
+        now: i64,
+    ) -> Result<(), Halt> {
+        if let Some(after) = self.held(key)? {
+            let lines = lines(before, after, changed, seq, now);
+            self.news.lines.extend(lines.into_iter().map(|line| (key.clone(), line)));
         }
         Ok(())
     }

@@ -92,22 +92,28 @@ impl Draft<'_> {
         let last = Stamp { time: as_written.latest().time.max(part.stamp.time).next(), ..part.stamp };
         as_written.apply(part.changes, last, self.seq + 1, &|_, _| true);
         let meant = self.partition(&part.key.0, &as_written.document().value);
-        if meant != held.partition {
-            self.seq += 1;
-            let decided = self.scope_stamp(&part.key.0, &held.state, &held.document.value, &held.partition);
-            let mut left = self.left(part.key)?;
-            left.insert(meant.clone());
-            self.facts.left.insert(part.key.clone(), left);
-            self.news.moved.insert((meant.clone(), part.key.clone()), Some((self.seq, decided)));
-            self.head(&meant, self.seq);
-            self.notify(meant, part.key, self.seq, decided);
-            let mut held = held;
-            held.state.renumber(self.seq);
-            held.seq = self.seq;
-            self.head(&held.partition, self.seq);
-            self.notify(held.partition.clone(), part.key, self.seq, decided);
-            self.put(held);
+        self.announce_absent(part.key, &meant)
+    }
+
+    /// Tells the readers of a partition that a record is not there, if it is elsewhere.
+    pub(super) fn announce_absent(&mut self, key: &Key, meant: &Partition) -> Result<(), Halt> {
+        let Some(mut held) = self.held(key)?.cloned() else { return Ok(()) };
+        if *meant == held.partition {
+            return Ok(());
         }
+        self.seq += 1;
+        let decided = self.scope_stamp(&key.0, &held.state, &held.document.value, &held.partition);
+        let mut left = self.left(key)?;
+        left.insert(meant.clone());
+        self.facts.left.insert(key.clone(), left);
+        self.news.moved.insert((meant.clone(), key.clone()), Some((self.seq, decided)));
+        self.head(meant, self.seq);
+        self.notify(meant.clone(), key, self.seq, decided);
+        held.state.renumber(self.seq);
+        held.seq = self.seq;
+        self.head(&held.partition, self.seq);
+        self.notify(held.partition.clone(), key, self.seq, decided);
+        self.put(held);
         Ok(())
     }
 

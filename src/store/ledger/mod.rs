@@ -8,6 +8,7 @@ mod apply;
 mod join;
 mod keep;
 mod lost;
+mod offer;
 mod quarantine;
 mod retime;
 mod save;
@@ -225,6 +226,16 @@ impl<'a> Ledger<'a> {
                 })?;
                 Ok(Outcome::Done)
             }
+            Request::Offer { page, now, relay } => {
+                if progress.step == 0 {
+                    self.prepare(page.rows.iter().map(|row| (row.type_name.clone(), row.id)).collect())?;
+                }
+                while let Some(row) = page.rows.get(progress.step) {
+                    self.attempt(|draft| draft.offer(row, page, *now, *relay))?;
+                    progress.step += 1;
+                }
+                Ok(Outcome::Done)
+            }
             Request::Acknowledge(saves) => {
                 self.require(saves.iter().copied().map(Need::Sent).collect())?;
                 let sent = saves.iter().filter_map(|save| self.facts.sent.get(save)?.as_ref());
@@ -277,6 +288,9 @@ impl<'a> Ledger<'a> {
                 keys.flat_map(|key| self.needs_of_key(key)).collect()
             }
             Request::Join { page, .. } | Request::JoinChunk { page, .. } => self.needs_of_page(page),
+            Request::Offer { page, .. } => {
+                page.rows.iter().flat_map(|row| self.needs_of_key((row.type_name.clone(), row.id))).collect()
+            }
             Request::Acknowledge(saves) if !self.quiet.unsent => saves.iter().copied().map(Need::Sent).collect(),
             Request::Local(changes) => changes
                 .iter()

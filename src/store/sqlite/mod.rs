@@ -11,6 +11,7 @@ mod list;
 mod load;
 mod persist;
 mod read;
+mod reconcile;
 pub mod restore;
 mod rows;
 mod script;
@@ -19,7 +20,7 @@ mod walk;
 mod writer;
 
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,9 +33,10 @@ use self::setup::Names;
 use self::writer::{Answer, Job, Step, Work, Writer};
 use super::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Listed, Notice, Outcome, Page, PartitionState, Query, Request,
-    Store, StoreError, Tally, Unsent, Visit,
+    Runs, Store, StoreError, Tally, Unsent, Visit,
 };
 use crate::domain::ids::{Partition, RecordId, TypeName};
+use crate::domain::reconcile::{Hashed, Mark};
 use crate::domain::scope::Scope;
 use crate::meter::Writes;
 
@@ -71,6 +73,8 @@ struct Shared {
     names: RwLock<Names>,
     lists: Lists,
     notices: broadcast::Sender<Arc<Vec<Notice>>>,
+    /// The writer adds to them before it commits, so that no number is read whose run is not known.
+    runs: RwLock<Runs>,
     options: Options,
     writes: Arc<Writes>,
 }
@@ -82,11 +86,13 @@ impl Sqlite {
         let mut conn = setup::writer(path, &options).await?;
         let (names, book) = setup::load(&mut conn).await?;
         let lists = Lists::load(&mut conn).await?;
+        let runs = RwLock::new(setup::runs(&mut conn).await?);
         let shared = Arc::new(Shared {
             judge,
             names: RwLock::new(names),
             lists,
             notices: broadcast::channel(1024).0,
+            runs,
             options,
             writes: Arc::default(),
         });
@@ -203,6 +209,20 @@ impl Store for Sqlite {
 
     async fn recompute_digests(&self) -> Result<Vec<(Partition, Digest)>, StoreError> {
         self.recompute().await
+    }
+
+    async fn runs(&self) -> Result<Runs, StoreError> {
+        Ok(self.shared.runs.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    async fn hashes(
+        &self,
+        partition: &Partition,
+        from: Option<&Mark>,
+        to: Option<&Mark>,
+        limit: usize,
+    ) -> Result<Vec<Hashed>, StoreError> {
+        self.read_hashes(partition, from, to, limit).await
     }
 
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {

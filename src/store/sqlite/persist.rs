@@ -13,8 +13,8 @@ use super::{Shared, failed};
 use crate::domain::record::EffectKind;
 use crate::domain::record::pack::{Values, pack};
 use crate::domain::stamp::Stamp;
-use crate::store::StoreError;
 use crate::store::ledger::{Facts, Key, Line, News, Outgoing, SHADOW};
+use crate::store::{Run, StoreError};
 
 /// All that is to be written, encoded.
 struct Sheets {
@@ -58,6 +58,7 @@ pub(super) async fn persist(
     facts: Facts,
     news: News,
     numbers: Numbers,
+    run: Option<Run>,
 ) -> Result<(), StoreError> {
     let acknowledged: Vec<String> = news.acknowledged.iter().map(|save| format!("{:032X}", save.0)).collect();
     let sheets = {
@@ -67,6 +68,9 @@ pub(super) async fn persist(
     let mut script = Script::default();
     let text = |value: serde_json::Value| [Cell::Text(value.to_string())];
     script.add("begin immediate", []);
+    if let Some(Run { first, tag }) = run {
+        script.add("insert into run (first, tag) values (?, ?)", [first as i64, tag as i64].map(Cell::Int));
+    }
     for batch in [sheets.authors, sheets.names, sheets.types, sheets.partitions] {
         batch.write(&mut script, conn).await?;
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -15,10 +16,13 @@ use crate::domain::ids::{Incarnation, NodeId, Partition, TypeName};
 use crate::domain::record::pack::Dictionary;
 use crate::domain::stamp::Author;
 use crate::store::ledger::SHADOW;
-use crate::store::{Digest, StoreError};
+use crate::store::{Digest, Run, Runs, StoreError};
 
 /// In order; each is applied once and never edited after a release.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_records.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_records.sql"),
+    include_str!("../../../migrations/sqlite/0002_runs.sql"),
+];
 /// Versions before this one can lose committed data in WAL mode.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
@@ -272,6 +276,16 @@ pub(super) async fn dictionary(conn: &mut SqliteConnection) -> Result<Dictionary
         names.push(row.try_get(0).map_err(failed)?);
     }
     Ok(Dictionary::of(authors, names))
+}
+
+/// All runs that numbers were given in.
+pub(super) async fn runs(conn: &mut SqliteConnection) -> Result<Runs, StoreError> {
+    let found = sqlx::query("select first, tag from run order by first").fetch_all(conn).await.map_err(failed)?;
+    let run = |row: &sqlx::sqlite::SqliteRow| {
+        let number = |at: usize| row.try_get::<i64, _>(at).map(|number| number as u64).map_err(failed);
+        Ok(Run { first: number(0)?, tag: number(1)? })
+    };
+    Ok(Runs(Arc::new(found.iter().map(run).collect::<Result<_, StoreError>>()?)))
 }
 
 pub(super) fn digest_of(bytes: &[u8]) -> Result<Digest, StoreError> {

@@ -1,7 +1,7 @@
 //! The one task that writes: takes what waits, carries it out in one transaction, answers all.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::Connection;
@@ -15,13 +15,15 @@ use super::{Shared, persist};
 use crate::domain::ids::{Partition, RecordId, TypeName};
 use crate::store::ledger::{Facts, Halt, Key, Ledger, Need, News, Progress, Quiet};
 use crate::store::model::STEP;
-use crate::store::{Outcome, Request, StoreError};
+use crate::store::{Outcome, Request, Run, StoreError};
 
 /// At most so many requests, and about so much of them, in one transaction.
 const GROUP: usize = 512;
 const GROUP_WEIGHT: usize = 4 << 20;
 /// Indexes for lists are made after this long even if somebody always writes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After this long, the next number begins another run.
+const RUN: Duration = Duration::from_secs(3_600);
 
 pub(super) struct Job {
     pub work: Work,
@@ -57,13 +59,15 @@ pub(super) struct Writer {
     book: Book,
     shared: Arc<Shared>,
     plans: VecDeque<(Plan, Instant)>,
+    /// When the run of numbers began that is under way.
+    run: Option<Instant>,
 }
 
 type Results = Vec<Result<Outcome, StoreError>>;
 
 impl Writer {
     pub fn new(conn: SqliteConnection, book: Book, shared: Arc<Shared>) -> Self {
-        Self { conn, book, shared, plans: VecDeque::new() }
+        Self { conn, book, shared, plans: VecDeque::new(), run: None }
     }
 
     /// Works until it is closed or nobody can ask any more.
@@ -255,13 +259,38 @@ impl Writer {
         let notices = std::mem::take(&mut news.notices);
         let mut book = self.book.clone();
         (book.seq, book.clock) = (seq, clock);
-        persist::persist(&mut self.conn, &self.shared, &mut book, facts, news, numbers).await?;
+        let is_due = seq > self.book.seq && self.run.is_none_or(|began| began.elapsed() > RUN);
+        let run = if is_due { Some(self.begin_run()?) } else { None };
+        let written = persist::persist(&mut self.conn, &self.shared, &mut book, facts, news, numbers, run).await;
+        if let Some(run) = run {
+            match written {
+                Ok(()) => self.run = Some(Instant::now()),
+                Err(_) => self.with_runs(|runs| runs.retain(|known| *known != run)),
+            }
+        }
+        written?;
         self.book = book;
         if !notices.is_empty() {
             // nobody may be listening
             let _ = self.shared.notices.send(Arc::new(notices));
         }
         Ok(())
+    }
+}
+
+impl Writer {
+    /// A run that begins with the next number, known to readers before that is.
+    fn begin_run(&mut self) -> Result<Run, StoreError> {
+        let mut tag = [0; 8];
+        getrandom::fill(&mut tag).map_err(|err| StoreError::Database(Box::new(err)))?;
+        let run = Run { first: self.book.seq + 1, tag: u64::from_le_bytes(tag) };
+        self.with_runs(|runs| runs.push(run));
+        Ok(run)
+    }
+
+    fn with_runs(&self, change: impl FnOnce(&mut Vec<Run>)) {
+        let mut runs = self.shared.runs.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut runs.0));
     }
 }
 
@@ -312,6 +341,7 @@ fn weigh(request: &Request) -> usize {
         Request::Join { page, .. } | Request::JoinChunk { page, .. } => {
             page.rows.iter().map(|row| 512 + row.state.len()).sum()
         }
+        Request::Offer { page, .. } => page.rows.iter().map(|row| 512 + row.state.len()).sum(),
         Request::Acknowledge(saves) => 64 * saves.len(),
         Request::Local(changes) => 256 * changes.len(),
         Request::Forget(_) | Request::Rejudge(_) | Request::Retime { .. } => 0,

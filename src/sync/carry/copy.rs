@@ -83,5 +83,5 @@ impl Carrier {
 
 /// Complete up to this number.
 fn at(epoch: Epoch, head: u64) -> Cursor {
-    Cursor { epoch, base: head, after: head }
+    Cursor { epoch, base: head, after: head, tag: None }
 }

@@ -10,7 +10,7 @@ use super::sign::message;
 use crate::domain::FieldError;
 use crate::domain::ids::NodeId;
 use crate::domain::people::Operation;
-use crate::node::{KnownNode, NodeChange, NodeError, Nodes};
+use crate::node::{KnownNode, NodeChange, NodeError, Nodes, Noticed};
 use crate::views::confirm::ConfirmPage;
 use crate::views::frame::Here;
 use crate::views::nodes::{Fresh, Holds, Node as Row, NodesPage};
@@ -46,6 +46,8 @@ async fn page(signed: &Signed) -> Result<NodesPage, WebError> {
         id: node.id.to_string(),
         tone: if node.revoked {
             Tone::Plain
+        } else if node.past.is_some_and(|past| past.noticed == Noticed::RunsTwice) {
+            Tone::Stop
         } else if node.in_step && !is_silent(&node, &clock) {
             Tone::Ok
         } else {
@@ -99,7 +101,14 @@ pub fn words(node: &KnownNode, clock: &Clock) -> String {
         None => "has not spoken yet".to_owned(),
     };
     let waiting = node.waiting.filter(|n| *n > 0).map(|n| format!(", holds {} back", counted(n, "save", "saves")));
-    format!("{state}, {spoke}{}", waiting.unwrap_or_default())
+    let past = known_past(node, clock);
+    format!("{state}, {spoke}{}{}", waiting.unwrap_or_default(), past.unwrap_or_default())
+}
+
+/// "; since Fri 14:20 a copy of this device's data is running …".
+fn known_past(node: &KnownNode, clock: &Clock) -> Option<String> {
+    let past = node.past?;
+    Some(format!("; since {} {}", clock.when_millis(past.since).words, past.noticed.words()))
 }
 
 /// "everything", "work-order: platform-7, platform-9; inspection".

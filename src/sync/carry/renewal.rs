@@ -1,0 +1,51 @@
+//! How an edge shows that it is the only one with its data, and what it does when it is not.
+
+use serde::{Deserialize, Serialize};
+
+use super::Carrier;
+use crate::domain::ids::{Epoch, Incarnation};
+use crate::domain::protocol::{Failure, Welcome};
+use crate::domain::session::Event;
+use crate::node::Identity;
+use crate::store::{LocalChange, Request, StoreError};
+
+/// The kind of local document with what the hub last gave.
+const RATCHET: &str = "ratchet";
+
+/// What an edge says of itself at a hello.
+pub(super) struct Present {
+    pub incarnation: Incarnation,
+    pub ratchet: Option<u64>,
+}
+
+/// What the hub said at the last hello, kept before anything of it was used.
+#[derive(Debug, Serialize, Deserialize)]
+struct Given {
+    ratchet: Option<u64>,
+    epoch: Epoch,
+}
+
+impl Carrier {
+    pub(super) async fn present(&self) -> Result<Present, StoreError> {
+        let identity = Identity::load(&*self.store).await.map_err(|err| StoreError::Damaged(err.to_string()))?;
+        let given = self.store.local(RATCHET, RATCHET).await?.map(serde_json::from_value::<Given>);
+        // what cannot be read was not given: the hub says so, and a new incarnation is taken
+        let ratchet = given.and_then(|given| given.ok()?.ratchet);
+        Ok(Present { incarnation: identity.as_ref().unwrap_or(&self.identity).incarnation, ratchet })
+    }
+
+    pub(super) async fn keep_ratchet(&self, welcome: &Welcome) -> Result<(), StoreError> {
+        let given = Given { ratchet: welcome.ratchet, epoch: welcome.epoch };
+        let value = serde_json::to_value(given).map_err(|err| StoreError::Damaged(err.to_string()))?;
+        let change = LocalChange { kind: RATCHET, key: RATCHET.into(), value: Some(value), expect: None };
+        self.store.write(Request::Local(vec![change])).await.map(|_| ())
+    }
+
+    /// A new incarnation, and no ratchet yet, in one transaction. The outbox, the cursors and all records stay.
+    pub(super) async fn renew(&self) -> Result<Event, Failure> {
+        let incarnation = Incarnation(self.world.random() as u64);
+        let forget = LocalChange { kind: RATCHET, key: RATCHET.into(), value: None, expect: None };
+        Identity::renew(&*self.store, &self.identity, incarnation, vec![forget]).await?;
+        Ok(Event::Renewed)
+    }
+}
