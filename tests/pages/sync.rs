@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use outpost::domain::ids::NodeId;
 use outpost::domain::people::{Actor, Role};
 use outpost::node::{KnownNode, Link, LinkState, LinkStatus, NodeChange, NodeError, Nodes};
+use outpost::store::{LocalChange, Request};
 use outpost::web::{Demo, DemoPerson, Switch};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -179,6 +180,43 @@ async fn hint(stream: &mut (impl StreamExt<Item = reqwest::Result<actix_web::web
         let chunk = chunk.unwrap_or_else(|| panic!("the stream ended after {text:?}")).expect("bytes");
         text.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
     }
+}
+
+#[actix_web::test]
+async fn what_a_hub_did_not_take_is_listed_with_the_reason() {
+    let site = Site::with(Beside { link: Some(Held::new(LinkState::InStep)), ..Beside::default() }).await;
+    site.make("work-order", json!({"title": "Seal"})).await;
+    // as a node kept it that knew no quarantine
+    let refused = json!({
+        "save": {
+            "id": "d5ea7926793aadf749e1fdea1ea23dd1",
+            "author": {
+                "node": "7eb19c621ee27571",
+                "incarnation": "3fea78414035df00",
+                "person": "0199d6a8-93f1-7c3e-a1d0-4b7b0c6f2e11"
+            },
+            "records": [{
+                "t": "work-order",
+                "id": "c56b3c8d-fd28-1922-9c16-0ed4701ddcbc",
+                "at": 117672505902497793i64,
+                "c": [{"a": {"s": {"j": {"title": "Leaking seal"}}}, "r": {"a": {
+                    "time": 0,
+                    "author": {
+                        "node": "0000000000000000",
+                        "incarnation": "0000000000000000",
+                        "person": "00000000-0000-0000-0000-000000000000"
+                    },
+                    "tag": 0
+                }}}]
+            }]
+        },
+        "reason": "this needs the role staff",
+        "at": BEGIN
+    });
+    let change = LocalChange { kind: "refused-save", key: "d5ea".into(), value: Some(refused), expect: None };
+    site.node.store().write(Request::Local(vec![change])).await.expect("kept");
+    let page = site.browser(Role::Staff).await.get("/sync").await.expect(200);
+    page.says("The hub did not take it: this needs the role staff");
 }
 
 #[actix_web::test]

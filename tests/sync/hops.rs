@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::site::{EdgeNode, HubNode, Kind, job, note};
 
 /// An edge of the hub that may serve others, and does; and where.
-async fn between(hub: &HubNode, kind: Kind, scope: Value) -> (EdgeNode, String) {
+pub async fn between(hub: &HubNode, kind: Kind, scope: Value) -> (EdgeNode, String) {
     let token = hub.hub.invite("ship", scope, true).await.expect("an invitation is made");
     let mut edge = EdgeNode::join_at(&hub.url, &token, kind).await;
     edge.until_in_step().await;
@@ -17,7 +17,7 @@ async fn between(hub: &HubNode, kind: Kind, scope: Value) -> (EdgeNode, String) 
     (edge, url)
 }
 
-async fn below(edge: &EdgeNode, url: &str, kind: Kind, scope: Value) -> EdgeNode {
+pub async fn below(edge: &EdgeNode, url: &str, kind: Kind, scope: Value) -> EdgeNode {
     let token = edge.hub.invite("tablet", scope, false).await.expect("an invitation is made");
     EdgeNode::join_at(url, &token, kind).await
 }

@@ -9,6 +9,7 @@ use outpost::node::{Link as _, Nodes};
 use outpost::store::{Held, Outcome, Query, Request, Store};
 use serde_json::{Value, json};
 
+use crate::hops::{below, between};
 use crate::site::{EdgeNode, HubNode, Kind, note};
 
 async fn entries(store: &dyn Store) -> Vec<Held> {
@@ -138,4 +139,32 @@ async fn a_revoked_node_hands_over_what_it_has_and_rests() {
     assert_eq!(edge.person.value(&record, "/status").await, None, "it is given nothing");
     edge.stop().await;
     hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_permitted_comes_back_over_an_edge_that_serves_others_as_well() {
+    for kind in [Kind::Model, Kind::Sqlite] {
+        let hub = HubNode::start(kind).await;
+        let record = hub.person.create(note(), json!({"title": "a"})).await;
+        let (ship, url) = between(&hub, kind, json!("all")).await;
+        let tablet = below(&ship, &url, kind, json!("all")).await;
+        tablet.person.sees(&record, "/title", json!("a")).await;
+        ship.switch.set(false);
+        tablet.person.set(&record, "/title", json!("b")).await;
+        let made = tablet.person.create(note(), json!({"title": "new"})).await;
+        ship.person.sees(&record, "/title", json!("b")).await;
+        ship.person.sees(&made, "/title", json!("new")).await;
+        *hub.withdrawn.lock().expect("no panic") = Some("not any more".into());
+        ship.switch.set(true);
+        for edge in [&ship, &tablet] {
+            edge.person.sees(&record, "/title", json!("a")).await;
+            edge.person.is_gone(&made).await;
+            edge.until_in_step().await;
+            assert_eq!(entries(&*edge.store).await.len(), 2);
+        }
+        for node in [&tablet, &ship] {
+            node.stop().await;
+        }
+        hub.stop().await;
+    }
 }

@@ -289,19 +289,19 @@ impl Session {
         if self.paused {
             return Step::Wait { until: None };
         }
+        if let Some((save, reason)) = &self.set_aside
+            && self.out.is_ready(now)
+        {
+            return Step::SetAside { save: *save, reason: reason.clone() };
+        }
         if let Some((_, until)) = &self.refused {
-            if self.hands_over && self.waiting > 0 {
+            if self.hands_over && self.waiting > 0 && self.set_aside.is_none() {
                 return match self.out.is_ready(now) {
                     true => Step::Push { max_bytes: self.push_bytes, since: self.listed },
                     false => Step::Wait { until: Some(self.out.until()) },
                 };
             }
             return if now >= *until { Step::Hello } else { Step::Wait { until: Some(*until) } };
-        }
-        if let Some((save, reason)) = &self.set_aside
-            && self.out.is_ready(now)
-        {
-            return Step::SetAside { save: *save, reason: reason.clone() };
         }
         if !self.link.is_ready(now) {
             return Step::Wait { until: Some(self.link.until()) };
@@ -678,7 +678,8 @@ impl Session {
                 self.hands_over = !matches!(doing, Doing::Push(_));
                 self.last_contact = Some(now);
             }
-            (_, Doing::Push(_)) if self.refused.is_some() => {
+            // what can never be taken is put out of the way as ever; anything else is tried again when the hub is
+            (_, Doing::Push(_)) if self.refused.is_some() && !matches!(failure, Failure::Rejected(_)) => {
                 self.hands_over = false;
                 self.out.fail(now, random, None);
             }

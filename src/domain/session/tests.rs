@@ -383,6 +383,33 @@ fn a_node_that_is_not_the_only_one_takes_a_new_incarnation_and_says_hello_again(
 }
 
 #[test]
+fn a_revoked_node_hands_over_its_outbox_and_then_rests() {
+    let mut session = greeted(vec![head("a", 9)], vec![]);
+    session.handle(Event::Waiting(2), 1, 0);
+    let revoked = || Failure::Revoked("this node was revoked".into());
+    fail(&mut session, Doing::Hello, revoked(), 2);
+    assert_eq!(state(&session), LinkState::Refused);
+    let handed = |session: &mut Session, waiting, now| {
+        assert!(matches!(session.next(now), Step::Push { .. }));
+        let reply = Pushed { epoch: EPOCH, verdicts: vec![], head: 0, partitions: vec![] };
+        session.handle(Event::Pushed { reply, waiting }, now, 0);
+    };
+    handed(&mut session, 1, 3);
+    handed(&mut session, 0, 3);
+    let Step::Wait { until: Some(until) } = session.next(3) else { panic!("a wait was expected") };
+    assert_eq!((state(&session), until), (LinkState::Refused, 2 + REFUSED));
+    // what is saved later goes with the next try; a hub that does not answer is left in peace until the one after
+    session.handle(Event::Waiting(1), 4, 0);
+    assert!(matches!(session.next(4), Step::Wait { .. }));
+    assert_eq!(session.next(until), Step::Hello);
+    fail(&mut session, Doing::Hello, revoked(), until);
+    assert!(matches!(session.next(until), Step::Push { .. }));
+    fail(&mut session, Doing::Push(None), unreachable(), until);
+    assert!(matches!(session.next(until), Step::Wait { until: Some(next) } if next == until + REFUSED));
+    assert_eq!(state(&session), LinkState::Refused);
+}
+
+#[test]
 fn paused_does_nothing_until_resumed() {
     let mut session = greeted(vec![head("a", 9)], vec![]);
     session.handle(Event::Pause, 1, 0);
@@ -457,6 +484,7 @@ fn whatever_it_waits_for_it_says_until_when() {
         Failure::Busy { reason: "busy".into(), retry_after: Some(i64::MAX) },
         Failure::Refused("no".into()),
         Failure::Twin("no".into()),
+        Failure::Revoked("no".into()),
         Failure::ForeignEpoch,
         Failure::OutOfScope("no".into()),
         Failure::Rejected("no".into()),
