@@ -175,7 +175,7 @@ fn stands(held: &Held, path: &Path, tag: u32, value: Option<&Value>) -> bool {
     held.state.stamp_at(path).tag == tag || equal(held.document.get(path), value)
 }
 
-fn equal(a: Option<&Value>, b: Option<&Value>) -> bool {
+pub fn equal(a: Option<&Value>, b: Option<&Value>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => json::equal(a, b),
         (None, None) => true,

@@ -5,8 +5,10 @@
 //! what the record would be without that save. [`State::realigned`] says which writes that takes, [`Origins`] remembers
 //! what each of them stands for, so that those who saw it are taken to have seen that.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::project::{is_difference, rank};
 use super::{Act, Change, Content, Cover, Document, State};
@@ -18,7 +20,8 @@ impl State {
     /// The changes that make this version show what `truth` shows, once they are written with the stamp `by`, which is
     /// above all that is here. `denied`: the write whose traces are to be covered although they may not show.
     pub fn realigned(&self, truth: &State, by: Stamp, denied: Option<(&[Change], Stamp)>) -> Vec<Change> {
-        let mut aligner = Aligner { now: self.clone(), truth, shown: truth.document(), by, changes: Vec::new() };
+        let mut aligner =
+            Aligner { now: self.clone(), truth, shown: Rc::new(truth.document()), by, changes: Vec::new() };
         if let Some((changes, stamp)) = denied {
             aligner.undo_differences(changes, stamp);
         }
@@ -32,11 +35,22 @@ impl State {
     }
 }
 
+impl State {
+    /// The changes that write everything anew as `truth` shows it: nobody is taken to have said what stands but who did.
+    pub fn rewritten(&self, truth: &State, by: Stamp) -> Vec<Change> {
+        let mut aligner =
+            Aligner { now: self.clone(), truth, shown: Rc::new(truth.document()), by, changes: Vec::new() };
+        aligner.write_out(&Path::root());
+        aligner.align_bin(None);
+        aligner.changes
+    }
+}
+
 struct Aligner<'a> {
     now: State,
     truth: &'a State,
     /// What the truth shows.
-    shown: Document,
+    shown: Rc<Document>,
     by: Stamp,
     changes: Vec<Change>,
 }
@@ -66,6 +80,9 @@ impl Aligner<'_> {
             _ => return self.write_out(path),
         }
         match (now.get(path), shown.get(path)) {
+            (Some(Value::Object(here)), Some(Value::Object(there))) if self.is_one(path, here, there) => {
+                self.write_out(path);
+            }
             (Some(Value::Object(here)), Some(Value::Object(there))) => {
                 let gone = here.keys().filter(|name| !there.contains_key(*name));
                 let names: Vec<String> = there.keys().chain(gone).cloned().collect();
@@ -75,6 +92,19 @@ impl Aligner<'_> {
             (None, None) => {}
             _ => self.write_out(path),
         }
+    }
+
+    /// Whether what differs inside an object was said by a write of the whole: then it is restated as a whole, so that
+    /// whoever sees it is taken to have seen that write.
+    fn is_one(&self, path: &Path, here: &Map<String, Value>, there: &Map<String, Value>) -> bool {
+        let Some(write) = self.truth.place(path).and_then(|place| place.write.as_ref()) else { return false };
+        let differs = |name: &String| match (here.get(name), there.get(name)) {
+            (Some(here), Some(there)) => !json::equal(here, there),
+            (None, None) => false,
+            _ => true,
+        };
+        let said = |name: &String| self.truth.stamp_at(&path.property(name.as_str())) == write.stamp;
+        !path.is_root() && there.keys().chain(here.keys()).any(|name| differs(name) && said(name))
     }
 
     fn align_items(&mut self, path: &Path, now: &Document, here: &[ItemKey], there: &[ItemKey]) {

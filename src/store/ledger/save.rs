@@ -169,7 +169,7 @@ impl Draft<'_> {
                     waiting.push(part.clone());
                     self.facts.waiting.insert(key.clone(), waiting);
                     self.news.waits.push((key.clone(), part));
-                    self.wait_for_denied(&key, now)?;
+                    self.wait_for_denied(&key, &[], now)?;
                 }
                 continue;
             }
