@@ -457,6 +457,8 @@ impl Session {
         if waiting > 0 {
             // what is saved here and not there makes a difference that tells nothing
             self.lanes.values_mut().for_each(|lane| lane.check = Check::Unknown);
+            // it may take a record out of the scope, which then goes
+            self.forgot = false;
         }
         self.waiting = waiting;
     }

@@ -102,6 +102,9 @@ impl Session {
         if let Some(partition) = &self.beyond {
             return (LinkState::Behind, format!("{partition} is here and not at the hub"));
         }
+        if !self.forget.is_empty() {
+            return (LinkState::Behind, "dropping what this node does not hold any more".into());
+        }
         if self.lanes.values().any(|lane| lane.check != Check::Equal) {
             return (LinkState::Behind, "comparing with the hub".into());
         }

@@ -469,6 +469,22 @@ fn what_is_outside_the_scope_is_dropped_after_its_saves_are_pushed() {
 }
 
 #[test]
+fn what_a_save_takes_out_of_the_scope_is_dropped_before_the_node_is_in_step() {
+    let mut session = Session::new(0);
+    let mut welcome = welcome(EPOCH, vec![head("a", 9)]);
+    welcome.scope = Scope::from_json(&serde_json::json!({"a": true})).expect("a good scope");
+    let held = || vec![holding("a", 9, 9), holding("b", 3, 3)];
+    session.handle(Event::Welcomed { welcome, held: held() }, 0, 0);
+    assert_eq!(session.next(0), Step::Forget(vec![partition("b")]));
+    session.handle(Event::Forgot, 0, 0);
+    session.handle(Event::Waiting(1), 1, 0);
+    session.handle(Event::NothingToPush, 1, 0);
+    assert_eq!(session.next(1), Step::Compare);
+    session.handle(Event::Compared { waiting: 0, held: held() }, 1, 0);
+    assert_eq!(session.next(1), Step::Forget(vec![partition("b")]));
+}
+
+#[test]
 fn a_partition_that_only_this_node_holds_is_not_in_step() {
     let mut session = greeted(vec![head("a", 9)], vec![holding("a", 9, 9), holding("b", 3, 3)]);
     session.handle(Event::Compared { waiting: 0, held: vec![holding("a", 9, 9), holding("b", 3, 3)] }, 1, 0);
