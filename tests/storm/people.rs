@@ -58,7 +58,7 @@ pub fn creation(dice: &mut Dice) -> (TypeName, Vec<Change>) {
     let root = Path::root();
     if dice.chance(40) {
         let site = ["a", "b"][dice.below(2) as usize];
-        let record = json!({"site": site, "title": dice.below(100)});
+        let record = json!({"site": site, "title": dice.below(100), "state": "open", "result": dice.below(100)});
         return (job(), vec![set(&nothing, root, Content::json(record))]);
     }
     let parts = root.property("parts");
@@ -125,9 +125,10 @@ fn finish(dice: &mut Dice, seen: &State, cuts_units: bool) -> Vec<Change> {
     let document = seen.document();
     let (state, result) = (root.property("state"), root.property("result"));
     let (now, known) = (document.get(&state).cloned(), document.get(&result).cloned());
-    let (then, found) = match (dice.below(3), known.clone()) {
+    let (then, found) = match (dice.below(4), known.clone()) {
         (0, Some(known)) => ("done", Some(known)),
         (0, None) | (1, _) => ("done", Some(json!(dice.below(100)))),
+        (2, known) => ("open", known),
         _ => ("open", None),
     };
     let mut changes = Vec::new();

@@ -37,7 +37,7 @@ registry! {
     /// Rows are chosen by the time they were written, not by the number they got.
     ChangedSince = "changed-since", 0,
     /// The cursor is kept in a transaction of its own, before the rows.
-    CursorFirst = "cursor-first", 40,
+    CursorFirst = "cursor-first", 47,
     /// A row is left out where this node has unsent work, and the cursor passes it.
     SkipsUnsent = "skips-unsent", 0,
     /// A digest is taken over from the hub instead of computed from rows.
@@ -77,7 +77,7 @@ registry! {
     /// Of fields that a rule ties together only those are written that changed.
     CutsUnits = "cuts-units", 152,
     /// A page that cannot be written is taken for written.
-    SwallowsErrors = "swallows-errors", 20,
+    SwallowsErrors = "swallows-errors", 50,
 }
 
 /// One of them in a node's store.

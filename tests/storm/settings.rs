@@ -13,6 +13,8 @@ pub struct Settings {
     pub sqlite: bool,
     /// Types are real publications, and change.
     pub typed: bool,
+    /// A type may come to allow less than it did.
+    pub narrows: bool,
     /// How many things happen before it calms down.
     pub actions: u64,
     /// How often a process dies, of a hundred steps.
@@ -41,8 +43,9 @@ impl Settings {
         let faults = Fault::ALL.iter().copied().filter(|_| dice.chance(likely)).collect();
         // a store that loses what it answered is made for plain types
         let typed = dice.chance(25) && bug != Some(Bug::NotDurable) || bug == Some(Bug::CutsUnits);
+        let narrows = dice.chance(40);
         let deadly = [2, 6, 20][dice.below(3) as usize];
-        Self { typed, deadly, edges: edges as usize, sqlite, actions: actions + 10 * edges, faults, bug }
+        Self { typed, narrows, deadly, edges: edges as usize, sqlite, actions: actions + 10 * edges, faults, bug }
     }
 
     pub fn has(&self, fault: Fault) -> bool {

@@ -55,9 +55,9 @@ impl Design {
     }
 
     /// The designer adds a field, or allows less than before; says whether it was less.
-    pub fn change(&mut self, dice: &mut Dice) -> bool {
+    pub fn change(&mut self, dice: &mut Dice, may_narrow: bool) -> bool {
         self.publications += 1;
-        let narrows = dice.chance(30);
+        let narrows = may_narrow && dice.chance(50);
         if narrows {
             self.schema["properties"]["title"]["maximum"] = json!(dice.below(500));
         } else {

@@ -332,7 +332,7 @@ impl Storm {
                 let is_up = self.house.hub.lock().expect("one thread").is_some() && !site.process().fuse.is_full();
                 let Some(node) = site.process().node.filter(|_| is_up) else { return };
                 let design = &mut self.designs[self.dice.below(2) as usize];
-                self.narrowed |= design.change(&mut self.dice);
+                self.narrowed |= design.change(&mut self.dice, self.settings.narrows);
                 let text = design.text();
                 let published = self.ground.run(node.publish_type(&Actor::Operator, design.name, text.as_bytes(), ""));
                 assert!(published.is_ok_and(|published| published.is_new), "a type is published");
