@@ -66,10 +66,10 @@ pub struct Change {
     /// Its id, as `outpost node list` shows it
     id: String,
     /// Which records the edge holds: "all", or for each type `true` or the values of the type's x-scope field
-    #[arg(long, value_name = "JSON", value_parser = scope, required_unless_present = "relays")]
+    #[arg(long, env = "OUTPOST_SCOPE", value_name = "JSON", value_parser = scope, required_unless_present = "relays")]
     scope: Option<Scope>,
     /// Whether it may serve edges of its own
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, env = "OUTPOST_RELAYS", value_name = "BOOL")]
     relays: Option<bool>,
 }
 

@@ -72,8 +72,9 @@ fn log_of(path: &Path) -> PathBuf {
     path.with_extension("db-wal")
 }
 
-fn options() -> Options {
-    Options { readers: 1, ..Options::default() }
+/// Nothing in a storm may be random, and no two openings may give numbers in the same run.
+fn options(ground: &Ground) -> Options {
+    Options { readers: 1, first_run: Some(ground.copies.load(Ordering::Relaxed)), ..Options::default() }
 }
 
 impl Disk {
@@ -82,7 +83,7 @@ impl Disk {
         let kept = match ground.path() {
             None => Kept::Memory(Arc::new(Model::new(judge))),
             Some(path) => {
-                let store = ground.run(Sqlite::open(&path, judge, options())).expect("a new database opens");
+                let store = ground.run(Sqlite::open(&path, judge, options(ground))).expect("a new database opens");
                 Kept::Files(Arc::new(store), path)
             }
         };
@@ -120,7 +121,7 @@ impl Disk {
                     }
                 }
                 let store = ground.run(async {
-                    let store = Sqlite::open(&to, judge, options()).await.expect("a copied database opens");
+                    let store = Sqlite::open(&to, judge, options(ground)).await.expect("a copied database opens");
                     check_integrity(&to).await;
                     store
                 });

@@ -141,16 +141,27 @@ fn quietly<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Every planted bug is seen with the seed that was found for it.
+/// A recorded seed is another storm after any change to the product or to the storm; then so many others are tried.
+const OTHERS: u64 = 200;
+
+/// Every planted bug is seen, most with the seed that was found for it.
 fn finds_what_was_planted() -> bool {
-    let missed: Vec<&str> = quietly(|| {
-        let missed = Bug::ALL.iter().filter(|(bug, _, seed)| shows(*bug, *seed).is_none());
-        missed.map(|(_, name, _)| *name).collect()
+    let found = |bug, recorded| std::iter::once(recorded).chain(0..OTHERS).find(|seed| shows(bug, *seed).is_some());
+    let missed = quietly(|| {
+        let missed = Bug::ALL.iter().filter(|(bug, name, recorded)| match found(*bug, *recorded) {
+            Some(seed) if seed == *recorded => false,
+            Some(seed) => {
+                println!("{name} does not show with seed {recorded} any more, but with seed {seed}");
+                false
+            }
+            None => {
+                println!("planted and not seen: {name}; look for a seed: cargo test --test storm -- --hunt {name}");
+                true
+            }
+        });
+        missed.count()
     });
-    missed.iter().for_each(|name| {
-        eprintln!("planted and not seen: {name}; look for a seed: cargo test --test storm -- --hunt {name}")
-    });
-    missed.is_empty()
+    missed == 0
 }
 
 fn number(args: &[String], name: &str) -> Option<u64> {

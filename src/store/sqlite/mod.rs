@@ -53,11 +53,19 @@ pub struct Options {
     pub index_from: u64,
     /// Indexes for lists are made when nobody wrote for this long.
     pub index_after: Duration,
+    /// The tag of the run of numbers that begins with this opening, for who repeats what happens; else it is random.
+    pub first_run: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readers: 3, max_pages: None, index_from: 1_000, index_after: Duration::from_millis(200) }
+        Self {
+            readers: 3,
+            max_pages: None,
+            index_from: 1_000,
+            index_after: Duration::from_millis(200),
+            first_run: None,
+        }
     }
 }
 

@@ -283,7 +283,9 @@ impl Writer {
     fn begin_run(&mut self) -> Result<Run, StoreError> {
         let mut tag = [0; 8];
         getrandom::fill(&mut tag).map_err(|err| StoreError::Database(Box::new(err)))?;
-        let run = Run { first: self.book.seq + 1, tag: u64::from_le_bytes(tag) };
+        let first_run = self.shared.options.first_run.filter(|_| self.run.is_none());
+        let tag = first_run.unwrap_or(u64::from_le_bytes(tag));
+        let run = Run { first: self.book.seq + 1, tag };
         self.with_runs(|runs| runs.push(run));
         Ok(run)
     }
