@@ -37,9 +37,9 @@ registry! {
     /// Rows are chosen by the time they were written, not by the number they got.
     ChangedSince = "changed-since", 0,
     /// The cursor is kept in a transaction of its own, before the rows.
-    CursorFirst = "cursor-first", 47,
+    CursorFirst = "cursor-first", 63,
     /// A row is left out where this node has unsent work, and the cursor passes it.
-    SkipsUnsent = "skips-unsent", 0,
+    SkipsUnsent = "skips-unsent", 10,
     /// A digest is taken over from the hub instead of computed from rows.
     AdoptsDigest = "adopts-digest", 0,
     /// What a wrong clock stamped is sent as it is.
@@ -49,7 +49,7 @@ registry! {
     /// A hub that counts from a new beginning makes its edges begin from nothing, unsent work included.
     EpochClears = "epoch-clears", 0,
     /// Editing a record takes it out of the bin.
-    Resurrects = "resurrects", 0,
+    Resurrects = "resurrects", 1,
     /// What is taken from a counter is written as the number that is left.
     CounterOverwrites = "counter-overwrites", 0,
     /// A save that is sent again is another save.
@@ -59,15 +59,15 @@ registry! {
     /// A write is answered before it is on disk.
     NotDurable = "not-durable", 0,
     /// A push that failed is tried again with the next save, not before.
-    NoRetry = "no-retry", 0,
+    NoRetry = "no-retry", 4,
     /// What left a partition stays with its readers.
-    KeepsMoved = "keeps-moved", 1,
+    KeepsMoved = "keeps-moved", 0,
     /// What is out of scope stays on disk.
     KeepsForeign = "keeps-foreign", 1,
     /// Each page is asked for as if the reader were complete up to the one before.
     BaseMovesWithPage = "base-moves-with-page", 0,
     /// The records of a save are written one by one.
-    SplitsSaves = "splits-saves", 22,
+    SplitsSaves = "splits-saves", 17,
     /// What was pulled is pushed again as one's own.
     Echoes = "echoes", 0,
     /// A write counts as having seen whatever it replaced.

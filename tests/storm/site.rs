@@ -188,7 +188,10 @@ impl Site {
             Some(offset) => offset.reading(&*self.device),
             None => self.device.reading(),
         };
-        let save = LocalSave { id, author: self.author, now, unchecked, records: parts.clone(), outbox: self.is_edge };
+        // a node that was copied or put back takes another incarnation
+        let present = Identity::load(&*self.disk()).await.expect("the store works").unwrap_or(self.identity.clone());
+        let author = Author { incarnation: present.incarnation, ..self.author };
+        let save = LocalSave { id, author, now, unchecked, records: parts.clone(), outbox: self.is_edge };
         let Process { store, fuse, .. } = self.process();
         let Some(answer) = fuse.guard(store.write(Request::Save(save))).await else {
             self.unsure.lock().expect("one thread").push(Unsure { id, parts });
@@ -238,6 +241,8 @@ fn start(
     fuse.begin("start");
     let seam = Seam::new(&disk, &fuse, bug.map(|bug| Planted::new(bug, is_edge, rumours)));
     let behind = seam.behind.clone();
+    // as it was at the start; what is on disk already stays
+    ground.run(identity.settle(&*disk.store())).expect("the store works");
     let store: Arc<dyn Store> = Arc::new(seam);
     match disk.caches.clone() {
         None => Process { disk, store, node: None, fuse, behind },
