@@ -31,6 +31,8 @@ use crate::types::Design;
 
 /// Everything that waits has its time within this after the last fault: who was refused an answer waits up to a minute
 /// before the next try (a full disk asks for as much), and then there is another minute for the work.
+/// No edge has more to do at once than this, once the faults are over.
+const STEPS: u32 = 3_000;
 const REST: i64 = 120_000;
 
 pub struct Edge {
@@ -649,13 +651,19 @@ impl Storm {
         let began = self.now();
         loop {
             for which in 0..self.edges.len() {
-                for _ in 0..10_000 {
+                let mut steps = 0;
+                loop {
                     self.hint(which);
                     let now = self.now();
                     if matches!(self.edges[which].session.next(now), Step::Wait { .. }) || self.edges[which].gave_up {
                         break;
                     }
                     self.step(which);
+                    steps += 1;
+                    if steps > STEPS {
+                        // two nodes that answer each other for ever
+                        invariants::not_at_rest(self);
+                    }
                 }
             }
             if invariants::is_at_rest(self) {
