@@ -17,7 +17,8 @@ fn a_join_that_is_killed_again_and_again_comes_to_its_end_with_everything() {
     let token = invited["token"].as_str().expect("a token").to_owned();
     let edge = place.at("edge");
     let mut killed = 0;
-    for millis in [900, 300, 500, 700, 400, 1_000] {
+    // longer each time, so that a fast machine is met in the middle as well as a slow one
+    for millis in [60, 100, 150, 220, 320, 450, 650, 900, 1_200] {
         let mut command = binary(std::path::Path::new(env!("CARGO_BIN_EXE_outpost")));
         command.args(["join", &node.url, "--token", &token, "--data"]).arg(&edge);
         let mut child = command.spawn().expect("the binary starts");
