@@ -33,9 +33,9 @@ macro_rules! registry {
 
 registry! {
     /// A number is given out before its row can be read; a reader's cursor passes it.
-    LateRow = "late-row", 0,
+    LateRow = "late-row", 1,
     /// Rows are chosen by the time they were written, not by the number they got.
-    ChangedSince = "changed-since", 0,
+    ChangedSince = "changed-since", 1,
     /// The cursor is kept in a transaction of its own, before the rows.
     CursorFirst = "cursor-first", 63,
     /// A row is left out where this node has unsent work, and the cursor passes it.
@@ -59,25 +59,25 @@ registry! {
     /// A write is answered before it is on disk.
     NotDurable = "not-durable", 0,
     /// A push that failed is tried again with the next save, not before.
-    NoRetry = "no-retry", 4,
+    NoRetry = "no-retry", 6,
     /// What left a partition stays with its readers.
-    KeepsMoved = "keeps-moved", 0,
+    KeepsMoved = "keeps-moved", 1,
     /// What is out of scope stays on disk.
     KeepsForeign = "keeps-foreign", 1,
     /// Each page is asked for as if the reader were complete up to the one before.
-    BaseMovesWithPage = "base-moves-with-page", 0,
+    BaseMovesWithPage = "base-moves-with-page", 1,
     /// The records of a save are written one by one.
     SplitsSaves = "splits-saves", 17,
     /// What was pulled is pushed again as one's own.
-    Echoes = "echoes", 0,
+    Echoes = "echoes", 2,
     /// A write counts as having seen whatever it replaced.
     NamesUnseen = "names-unseen", 0,
     /// A push without an answer counts as taken.
     AcknowledgesSilence = "acknowledges-silence", 0,
     /// Of fields that a rule ties together only those are written that changed.
-    CutsUnits = "cuts-units", 152,
+    CutsUnits = "cuts-units", 3,
     /// A page that cannot be written is taken for written.
-    SwallowsErrors = "swallows-errors", 50,
+    SwallowsErrors = "swallows-errors", 31,
 }
 
 /// One of them in a node's store.

@@ -32,7 +32,7 @@ use crate::types::Design;
 /// Everything that waits has its time within this after the last fault: who was refused an answer waits up to a minute
 /// before the next try (a full disk asks for as much), and then there is another minute for the work.
 /// No edge has more to do at once than this, once the faults are over.
-const STEPS: u32 = 3_000;
+const STEPS: u32 = 600;
 const REST: i64 = 120_000;
 
 pub struct Edge {
