@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::caller::Caller;
+use super::query::Decided;
 use super::write::Who;
 use super::{Problem, query, record_id, records, segment, time};
 use crate::node::{Conflict, NodeError, Side};
@@ -15,17 +16,7 @@ const STATES: [&str; 4] = ["open", "restored", "dismissed", "seen"];
 
 /// `GET /conflicts`
 pub async fn list(req: HttpRequest, app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
-    let (mut state, mut limit, mut cursor) = (None, 50, None);
-    for (name, value) in query::only(req.query_string(), &["state", "limit", "cursor"])? {
-        let wrong = |why: String| Problem::bad(format!("{name}: {why}"));
-        match name.as_str() {
-            "limit" => limit = query::limit(&value).map_err(wrong)?,
-            "cursor" => cursor = Some(value).filter(|cursor| !cursor.is_empty()),
-            _ if value == "all" => state = None,
-            _ if STATES.contains(&value.as_str()) => state = Some(value),
-            _ => return Err(wrong(format!("“{value}” is none of {} and all.", STATES.join(", ")))),
-        }
-    }
+    let Decided { state, limit, cursor } = query::decided(req.query_string(), &STATES)?;
     let found = app.node.conflicts(&caller.actor, state.as_deref(), limit, cursor).await?;
     let who = Who::everywhere(&app).await;
     let items = found.items.iter().map(|conflict| shown(conflict, &who)).collect();

@@ -63,6 +63,30 @@ pub fn limit(text: &str) -> Result<usize, String> {
     }
 }
 
+/// What a list of things that are decided about is asked for.
+pub struct Decided {
+    /// `None`: all of them.
+    pub state: Option<String>,
+    pub limit: usize,
+    pub cursor: Option<String>,
+}
+
+/// Reads `state`, one of these or `all`, `limit` and `cursor`. Without `state` all are meant.
+pub fn decided(text: &str, states: &[&str]) -> Result<Decided, Problem> {
+    let mut asked = Decided { state: None, limit: DEFAULT_LIMIT, cursor: None };
+    for (name, value) in only(text, &["state", "limit", "cursor"])? {
+        let wrong = |why: String| Problem::bad(format!("{name}: {why}"));
+        match name.as_str() {
+            "limit" => asked.limit = limit(&value).map_err(wrong)?,
+            "cursor" => asked.cursor = Some(value).filter(|cursor| !cursor.is_empty()),
+            _ if value == "all" => asked.state = None,
+            _ if states.contains(&value.as_str()) => asked.state = Some(value),
+            _ => return Err(wrong(format!("“{value}” is none of {} and all.", states.join(", ")))),
+        }
+    }
+    Ok(asked)
+}
+
 /// `true` or `false`.
 pub fn flag(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("“{text}” is neither true nor false."))
