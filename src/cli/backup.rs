@@ -71,14 +71,7 @@ pub async fn back_up_to(backup: Backup, settings: &Settings) -> Result<()> {
         tempfile::Builder::new().prefix(".outpost-backup-").tempfile_in(parent).map_err(|err| unwritten(&err))?;
     let writer = part.reopen().and_then(Writer::new).map_err(|err| unwritten(&err))?;
     let mut progress = print::Progress::new("backing up records", None);
-    let mut known = 0;
-    let mut told = |done, total| {
-        if known != total {
-            known = total;
-            progress.set_total(total);
-        }
-        progress.set(done);
-    };
+    let mut told = |done, total| progress.set_of(done, total);
     let made = back_up(&dir.join(DATABASE), writer, outpost::node::World::now(&SystemWorld), &mut told).await;
     drop(progress);
     let made = made.map_err(|err| match err {

@@ -74,14 +74,7 @@ pub async fn run(_: Doctor, settings: &Settings) -> Result<()> {
     directory(dir, &mut chart);
     let database = dir.join(DATABASE);
     let mut progress = print::Progress::new("looking at records", None);
-    let mut known = 0;
-    let mut told = |done, total| {
-        if known != total {
-            known = total;
-            progress.set_total(total);
-        }
-        progress.set(done);
-    };
+    let mut told = |done, total| progress.set_of(done, total);
     let examined = examine(&database, &mut told).await;
     drop(progress);
     match examined {

@@ -131,6 +131,14 @@ impl Progress {
         }
     }
 
+    /// So much of a total that may have grown.
+    pub fn set_of(&mut self, done: u64, total: u64) {
+        if self.total != Some(total) {
+            self.set_total(total);
+        }
+        self.set(done);
+    }
+
     /// The total became known, or grew.
     pub fn set_total(&mut self, total: u64) {
         self.total = Some(total);
