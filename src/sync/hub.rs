@@ -167,6 +167,16 @@ impl Hub {
         world: Arc<dyn World>,
         permits: Permits,
     ) -> std::result::Result<Arc<Self>, StoreError> {
+        Self::with(store, identity, world, permits, None).await
+    }
+
+    async fn with(
+        store: Arc<dyn Store>,
+        identity: Identity,
+        world: Arc<dyn World>,
+        permits: Permits,
+        relay: Option<Arc<Relay>>,
+    ) -> std::result::Result<Arc<Self>, StoreError> {
         let mut contacts = BTreeMap::new();
         for (id, contact) in store.locals(CONTACT).await? {
             // a contact that cannot be read is only forgotten
@@ -185,7 +195,7 @@ impl Hub {
             closing: watch::Sender::new(false),
             switchboard: Arc::default(),
             meter: Arc::default(),
-            relay: None,
+            relay,
         }))
     }
 
@@ -196,10 +206,7 @@ impl Hub {
         world: Arc<dyn World>,
         relay: Arc<Relay>,
     ) -> std::result::Result<Arc<Self>, StoreError> {
-        let hub = Self::open(store, identity, world, Box::new(|_| Ok(()))).await?;
-        let mut hub = Arc::into_inner(hub).expect("nobody else has it yet");
-        hub.relay = Some(relay);
-        Ok(Arc::new(hub))
+        Self::with(store, identity, world, Box::new(|_| Ok(())), Some(relay)).await
     }
 
     /// The hub's side of a node.
