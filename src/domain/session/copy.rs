@@ -113,9 +113,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::NodeId;
-    use crate::domain::protocol::{Head, Limits, Welcome};
-    use crate::domain::scope::Scope;
+    use crate::domain::protocol::{Head, Welcome};
     use crate::domain::session::{Doing, Event, Holding};
     use crate::domain::snapshot::ChunkHash;
 
@@ -138,21 +136,8 @@ mod tests {
     }
 
     fn welcome(epoch: Epoch) -> Welcome {
-        Welcome {
-            protocol: 1,
-            node: NodeId(9),
-            name: "hub".into(),
-            epoch,
-            ancestors: Vec::new(),
-            clock: 0,
-            scope: Scope::All,
-            head: 50,
-            partitions: vec![Head { id: notes(), head: 50, digest: Digest(50), newer: 12_000, put_back: false }],
-            limits: Limits::default(),
-            ratchet: None,
-            relays: false,
-            above: None,
-        }
+        let notes = Head { id: notes(), head: 50, digest: Digest(50), newer: 12_000, put_back: false };
+        crate::domain::session::tests::welcome(epoch, vec![notes])
     }
 
     fn holding(records: u64, cursor: Option<Cursor>, copying: bool) -> Holding {

@@ -8,6 +8,8 @@
 mod copy;
 #[cfg(test)]
 mod crowd;
+mod events;
+mod failing;
 mod lane;
 mod status;
 #[cfg(test)]
@@ -15,6 +17,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::events::{Doing, Event, Holding, Step};
 pub use self::lane::Walk;
 use self::lane::{BackOff, Check, FirstCopy, Lane, rank};
 pub use self::status::{LinkState, Status};
@@ -23,7 +26,6 @@ use super::ids::{Epoch, Partition, SaveId};
 use super::protocol::{Failure, Head, Hint, Limits, Pushed, Welcome};
 use super::reconcile::Mark;
 use super::scope::Scope;
-use super::snapshot::{ChunkHash, ChunkRef};
 
 /// While hints arrive, the hub is asked this often all the same. In milliseconds, as all times here.
 const HELLO_LIVE: i64 = 60_000;
@@ -31,166 +33,6 @@ const HELLO_LIVE: i64 = 60_000;
 const HELLO_BLIND: i64 = 10_000;
 /// The hub hears this soon that a change has arrived; no more often, as long as this node stays in step.
 const REPORT: i64 = 2_000;
-/// A node that was refused asks again, in case somebody thought better of it.
-const REFUSED: i64 = 300_000;
-/// A save that the hub rejects as it stands is set aside after so many tries.
-const TRIES: u32 = 4;
-
-/// What to do next. Each is carried out to its end before the next is asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    Hello,
-    /// Take a new incarnation: the data of this node was copied, or put back to an earlier state.
-    Renew,
-    /// Send the oldest saves of the outbox, about so many bytes of them, and acknowledge what the hub has.
-    Push {
-        max_bytes: usize,
-        since: u64,
-    },
-    /// Move a save out of the way of the others, with the reason.
-    SetAside {
-        save: SaveId,
-        reason: String,
-    },
-    /// Drop partitions that are outside the scope.
-    Forget(Vec<Partition>),
-    /// Pull a page and join it.
-    Pull {
-        partition: Partition,
-        cursor: Cursor,
-        max_bytes: usize,
-    },
-    /// Ask which chunks a partition is made of, and which of them are not here yet.
-    List {
-        partition: Partition,
-        epoch: Epoch,
-    },
-    /// Fetch a chunk of a manifest with this head and join it. `then` is the one that comes after it, if it is not the last.
-    Copy {
-        partition: Partition,
-        epoch: Epoch,
-        head: u64,
-        chunk: ChunkRef,
-        then: Option<ChunkHash>,
-    },
-    /// Compare some of a partition's records with the hub's, get what it has and give it what it lacks; when none are left,
-    /// go on reading where the hub was when it began.
-    Reconcile {
-        partition: Partition,
-        epoch: Epoch,
-        walk: Walk,
-        push_bytes: usize,
-    },
-    /// Read this node's own digests.
-    Compare,
-    /// Nothing, until something happens or this moment comes.
-    Wait {
-        until: Option<i64>,
-    },
-}
-
-/// What happened.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// How many saves the outbox holds: after a start, and whenever a person saved.
-    Waiting(u64),
-    /// The hub answered a hello; what this node held at that time.
-    Welcomed {
-        welcome: Welcome,
-        held: Vec<Holding>,
-    },
-    /// This node has a new incarnation, and all that it had.
-    Renewed,
-    /// The hub answered a push, and what it took is acknowledged. `waiting` is how many saves are left.
-    Pushed {
-        reply: Pushed,
-        waiting: u64,
-    },
-    /// There was nothing to push.
-    NothingToPush,
-    /// The save is out of the way. `waiting` is how many saves are left.
-    IsAside {
-        waiting: u64,
-    },
-    Forgot,
-    /// A page is joined, and this is where the partition stands now.
-    Joined {
-        partition: Partition,
-        cursor: Cursor,
-        head: u64,
-        digest: Digest,
-        rows: u64,
-    },
-    /// The hub told which chunks a partition is made of. If none is left to be fetched, this is where the partition stands.
-    Listed {
-        partition: Partition,
-        epoch: Epoch,
-        head: u64,
-        digest: Digest,
-        left: Vec<ChunkRef>,
-        cursor: Option<Cursor>,
-    },
-    /// A chunk is joined; after the last one, this is where the partition stands.
-    Copied {
-        partition: Partition,
-        chunk: ChunkRef,
-        cursor: Option<Cursor>,
-    },
-    /// These records are the same on both sides, as far as the hub takes them; `next` is where it goes on.
-    Reconciled {
-        partition: Partition,
-        begun: Cursor,
-        next: Option<Mark>,
-    },
-    /// This node's own digests, and how many saves the outbox held before and after they were read, whichever is more.
-    Compared {
-        waiting: u64,
-        held: Vec<Holding>,
-    },
-    Failed {
-        doing: Doing,
-        failure: Failure,
-    },
-    /// The hub said that a partition moved on.
-    Heard(Hint),
-    /// Hints arrive from now on.
-    LiveUp,
-    /// Hints do not arrive any more.
-    LiveDown,
-    /// Something of the nodes below is to be told to the hub.
-    Report,
-    Pause,
-    Resume,
-    /// Somebody wants it to be tried at once.
-    Now,
-}
-
-/// What failed.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Doing {
-    Hello,
-    Renew,
-    /// The save, if it was a single one.
-    Push(Option<SaveId>),
-    SetAside,
-    Forget,
-    Pull(Partition),
-    List(Partition),
-    Copy(Partition),
-    Reconcile(Partition),
-    Compare,
-}
-
-/// A partition as this node holds it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Holding {
-    pub partition: Partition,
-    pub cursor: Option<Cursor>,
-    pub records: u64,
-    pub digest: Digest,
-    /// Whether its first copy, chunk by chunk, is under way.
-    pub copying: bool,
-}
 
 /// `now` is in milliseconds of a clock that never goes back, wherever it begins. `random` is any number that others
 /// cannot be expected to get as well.
@@ -441,18 +283,6 @@ impl Session {
         self.settle(now);
     }
 
-    /// All that waits for its time is tried at once.
-    fn hurry(&mut self, now: i64) {
-        self.greeted = false;
-        self.link.hurry();
-        self.out.hurry();
-        self.live_retry.hurry();
-        if let Some((_, until)) = &mut self.refused {
-            *until = now;
-        }
-        self.lanes.values_mut().for_each(|lane| lane.retry.hurry());
-    }
-
     fn saved(&mut self, waiting: u64) {
         if waiting > 0 {
             // what is saved here and not there makes a difference that tells nothing
@@ -664,79 +494,6 @@ impl Session {
         if self.lanes.values().any(|lane| lane.check == Check::Doubtful) {
             self.report(now);
         }
-    }
-
-    fn failed(&mut self, doing: Doing, failure: Failure, now: i64, random: u64) {
-        match (&failure, doing) {
-            (Failure::Busy { .. }, Doing::List(partition)) => self.copy_failed(&partition, failure, now, random),
-            (Failure::Refused(reason), _) => {
-                self.refused = Some((reason.clone(), now + REFUSED));
-                self.hands_over = false;
-                self.last_contact = Some(now);
-            }
-            (Failure::Revoked(reason), doing) => {
-                self.refused = Some((reason.clone(), now + REFUSED));
-                // a push that is answered so is answered by a hub that takes nothing
-                self.hands_over = !matches!(doing, Doing::Push(_));
-                self.last_contact = Some(now);
-            }
-            // what can never be taken is put out of the way as ever; anything else is tried again when the hub is
-            (_, Doing::Push(_)) if self.refused.is_some() && !matches!(failure, Failure::Rejected(_)) => {
-                self.hands_over = false;
-                self.out.fail(now, random, None);
-            }
-            (Failure::Twin(_), _) => {
-                self.greeted = false;
-                self.renew = true;
-                self.renewals = self.renewals.saturating_add(1);
-                if self.renewals > 1 {
-                    // a new one is no older one: the hub errs, and is not to be asked for ever
-                    self.lost(failure, None, now, random);
-                }
-            }
-            (Failure::Busy { retry_after, .. }, _) => {
-                let asked = *retry_after;
-                self.lost(failure, asked, now, random);
-            }
-            (Failure::Unreachable(_), _) | (_, Doing::Hello | Doing::Renew | Doing::Compare) => {
-                self.lost(failure, None, now, random)
-            }
-            (_, Doing::Push(single)) => {
-                self.out.fail(now, random, None);
-                if matches!(failure, Failure::Rejected(_)) {
-                    // find the one that it is about, so that the others go on
-                    self.push_bytes = 1;
-                    if let Some(save) = single
-                        && self.out.failures() >= TRIES
-                    {
-                        self.set_aside = Some((save, failure.to_string()));
-                        self.out.hurry();
-                    }
-                }
-                self.out_trouble = Some(failure.to_string());
-            }
-            (_, Doing::SetAside) => self.out.fail(now, random, None),
-            // found again with the next hello
-            (_, Doing::Forget) => self.forget.clear(),
-            (_, Doing::List(partition) | Doing::Copy(partition)) => self.copy_failed(&partition, failure, now, random),
-            (_, Doing::Pull(partition) | Doing::Reconcile(partition)) => {
-                if matches!(failure, Failure::ForeignEpoch | Failure::OutOfScope(_)) {
-                    self.greeted = false;
-                }
-                if let Some(lane) = self.lanes.get_mut(&partition) {
-                    lane.retry.fail(now, random, None);
-                    lane.trouble = Some(failure.to_string());
-                }
-            }
-        }
-    }
-
-    /// Nothing can be done until the hub answers: everything begins again with a hello.
-    fn lost(&mut self, failure: Failure, retry_after: Option<i64>, now: i64, random: u64) {
-        self.link.fail(now, random, retry_after);
-        self.trouble = Some(failure);
-        self.greeted = false;
-        self.live = false;
     }
 
     fn settle(&mut self, now: i64) {

@@ -1,3 +1,4 @@
+use super::failing::REFUSED;
 use super::*;
 use crate::domain::ids::{NodeId, TypeName};
 use crate::domain::protocol::Verdict;
@@ -12,7 +13,7 @@ fn head(name: &str, head: u64) -> Head {
     Head { id: partition(name), head, digest: Digest(u128::from(head)), newer: head, put_back: false }
 }
 
-fn welcome(epoch: Epoch, partitions: Vec<Head>) -> Welcome {
+pub(super) fn welcome(epoch: Epoch, partitions: Vec<Head>) -> Welcome {
     Welcome {
         protocol: 1,
         node: NodeId(9),
