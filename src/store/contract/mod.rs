@@ -5,6 +5,7 @@ mod copying;
 mod listing;
 mod opening;
 mod quarantine;
+mod relaying;
 mod rewinding;
 mod saving;
 mod syncing;
