@@ -2,6 +2,8 @@
 //!
 //! `tests/golden/README.md` says what a set is and how the next one is made.
 
+#[path = "support/hands.rs"]
+mod hands;
 #[path = "golden/scenario.rs"]
 mod scenario;
 #[path = "golden/site.rs"]

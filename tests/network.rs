@@ -49,6 +49,14 @@ impl Pair {
         Self { hub, edge, hub_token, edge_token, _place: place }
     }
 
+    /// With a proxy in this weather between the two.
+    fn through(weather: Weather, orders: usize) -> (Self, Proxy) {
+        let mut proxy = None;
+        let between = |url: &str| proxy.insert(Proxy::start(url, weather)).url.clone();
+        let pair = Self::new(between, orders);
+        (pair, proxy.expect("it was asked for"))
+    }
+
     fn make(&self, at_hub: bool, title: &str) {
         let (node, token) = if at_hub { (&self.hub, &self.hub_token) } else { (&self.edge, &self.edge_token) };
         let (status, said) = http(&node.url, "POST", RECORDS, token, Some(&json!({ "data": { "title": title } })));
@@ -88,38 +96,19 @@ impl Pair {
 #[test]
 fn a_far_and_narrow_link_brings_everything() {
     // 600 ms there and back, 64 kbit a second
-    let mut between = None;
-    let pair = Pair::new(
-        |url| {
-            let proxy = Proxy::start(url, Weather::default());
-            let url = proxy.url.clone();
-            proxy.set(Weather { delay: Duration::from_millis(300), rate: 8_000, ..Weather::default() });
-            between = Some(proxy);
-            url
-        },
-        300,
-    );
+    let weather = Weather { delay: Duration::from_millis(300), rate: 8_000, ..Weather::default() };
+    let (pair, proxy) = Pair::through(weather, 300);
     pair.until_in_step();
     pair.make(false, "from below");
     pair.make(true, "from above");
     let (up, down) = (pair.travels(true, "from below"), pair.travels(false, "from above"));
-    println!("600 ms, 64 kbit/s: up {up:?}, down {down:?}, {} bytes", between.map_or(0, |proxy| proxy.bytes()));
+    println!("600 ms, 64 kbit/s: up {up:?}, down {down:?}, {} bytes", proxy.bytes());
     assert!(up < Duration::from_secs(6) && down < Duration::from_secs(6), "{up:?} {down:?}");
 }
 
 #[test]
 fn connections_that_break_all_the_time_lose_and_double_nothing() {
-    let mut between = None;
-    let pair = Pair::new(
-        |url| {
-            let proxy = Proxy::start(url, Weather::default());
-            let url = proxy.url.clone();
-            between = Some(proxy);
-            url
-        },
-        0,
-    );
-    let proxy = between.expect("a proxy");
+    let (pair, proxy) = Pair::through(Weather::default(), 0);
     pair.until_in_step();
     proxy.set(Weather { reset_after: 1_200, ..Weather::default() });
     proxy.reset();
@@ -142,17 +131,7 @@ fn connections_that_break_all_the_time_lose_and_double_nothing() {
 #[test]
 fn a_link_that_is_cut_in_one_direction_neither_loses_nor_doubles() {
     for (deaf, mute) in [(true, false), (false, true)] {
-        let mut between = None;
-        let pair = Pair::new(
-            |url| {
-                let proxy = Proxy::start(url, Weather::default());
-                let url = proxy.url.clone();
-                between = Some(proxy);
-                url
-            },
-            0,
-        );
-        let proxy = between.expect("a proxy");
+        let (pair, proxy) = Pair::through(Weather::default(), 0);
         pair.until_in_step();
         proxy.set(Weather { deaf, mute, ..Weather::default() });
         pair.make(false, "into the dark");

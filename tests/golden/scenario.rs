@@ -6,7 +6,8 @@ use std::sync::Arc;
 use outpost::domain::people::{Actor, Role};
 use serde_json::{Value, json};
 
-use super::site::{Clock, Exchange, Recorder, Site};
+use super::site::{Exchange, Recorder, Site};
+use crate::hands::Hands;
 
 /// 2026-11-03T09:00:00Z
 const BEGIN: i64 = 1_793_696_400_000;
@@ -81,13 +82,13 @@ fn id(n: u32) -> String {
     format!("0199d6a8-0000-7000-8000-{n:012}")
 }
 
-async fn make(site: &Site, clock: &Clock, type_name: &str, n: u32, data: Value) -> String {
+async fn make(site: &Site, clock: &Hands, type_name: &str, n: u32, data: Value) -> String {
     clock.advance(61_000);
     site.post(&format!("/types/{type_name}/records"), json!({ "id": id(n), "data": data })).await;
     format!("/types/{type_name}/records/{}", id(n))
 }
 
-async fn change(site: &Site, clock: &Clock, path: &str, patch: Value) {
+async fn change(site: &Site, clock: &Hands, path: &str, patch: Value) {
     clock.advance(1_700);
     site.merge(path, patch).await;
 }
@@ -103,7 +104,7 @@ fn parts(record: &Value, position: usize) -> String {
 
 /// Makes it in three directories; the databases are closed and whole when `put_away` is called.
 pub async fn play(hub_dir: &Path, edge_dir: &Path, reader_dir: &Path, put_away: impl FnOnce()) -> Made {
-    let clock = Clock::at(BEGIN, 7);
+    let clock = Hands::at(BEGIN, 7);
     let hub = Site::new_hub(hub_dir, &clock).await;
     let node = hub.node();
     let people = [
@@ -320,7 +321,7 @@ impl Set {
         dir
     }
 
-    pub fn clock(&self) -> Arc<Clock> {
-        Clock::at(self.golden["moment"].as_i64().expect("a moment"), 11)
+    pub fn clock(&self) -> Arc<Hands> {
+        Hands::at(self.golden["moment"].as_i64().expect("a moment"), 11)
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
@@ -21,42 +20,11 @@ use reqwest::{Client, Method};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::hands::Hands;
+
 const HELLO: &str = "/sync/v1/hello";
 const PUSH: &str = "/sync/v1/push";
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A clock that stands still until it is moved, and dice that fall alike in every run.
-pub struct Clock {
-    now: AtomicI64,
-    thrown: AtomicU64,
-    seed: u64,
-}
-
-impl Clock {
-    pub fn at(now: i64, seed: u64) -> Arc<Self> {
-        Arc::new(Self { now: AtomicI64::new(now), thrown: AtomicU64::new(0), seed })
-    }
-
-    pub fn advance(&self, millis: i64) {
-        self.now.fetch_add(millis, Relaxed);
-    }
-}
-
-impl World for Clock {
-    fn now(&self) -> i64 {
-        self.now.load(Relaxed)
-    }
-
-    fn ticks(&self) -> i64 {
-        self.now()
-    }
-
-    fn random(&self) -> u128 {
-        let thrown = self.thrown.fetch_add(1, Relaxed);
-        let hash = blake3::hash(&[self.seed.to_le_bytes(), thrown.to_le_bytes()].concat());
-        u128::from_le_bytes(hash.as_bytes()[..16].try_into().expect("sixteen bytes"))
-    }
-}
 
 /// A node that serves what is in a directory.
 pub struct Site {
@@ -86,7 +54,7 @@ pub async fn store(dir: &Path) -> (Arc<dyn Store>, Arc<Caches>) {
 
 impl Site {
     /// A new hub in an empty directory.
-    pub async fn new_hub(dir: &Path, clock: &Arc<Clock>) -> Self {
+    pub async fn new_hub(dir: &Path, clock: &Arc<Hands>) -> Self {
         let (store, _) = store(dir).await;
         let identity = Identity::hub(&**clock, "Golden hub");
         assert!(identity.settle(&*store).await.expect("an identity is written"));
@@ -95,14 +63,14 @@ impl Site {
     }
 
     /// A new edge of a hub, which serves only once it is opened.
-    pub async fn enrol(dir: &Path, clock: &Arc<Clock>, url: &str, token: &str) {
+    pub async fn enrol(dir: &Path, clock: &Arc<Hands>, url: &str, token: &str) {
         let (store, _) = store(dir).await;
         outpost::sync::enrol(&*store, &**clock, url, token, "an edge").await.expect("the hub lets it in");
         store.close().await;
     }
 
     /// The node in a directory. An edge finds its hub at `upstream`; without one its link is cut.
-    pub async fn open(dir: &Path, clock: &Arc<Clock>, upstream: Option<&str>) -> Self {
+    pub async fn open(dir: &Path, clock: &Arc<Hands>, upstream: Option<&str>) -> Self {
         tls();
         let (store, caches) = store(dir).await;
         let identity = Identity::load(&*store).await.expect("the store works").expect("it is a node");

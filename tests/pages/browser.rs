@@ -74,7 +74,7 @@ impl Site {
         let path = directory.path().join("outpost.db");
         let store = Sqlite::open(&path, caches.clone(), Options::default()).await.expect("the database opens");
         let store: Arc<dyn Store> = Arc::new(store);
-        let hands = Hands::new(7);
+        let hands = Hands::at(crate::support::BEGIN, 7);
         let identity = Identity::hub(&*hands, "Tern Bay");
         assert!(identity.settle(&*store).await.expect("an identity is written"));
         let node = Node::open(store, caches, hands.clone(), identity).await.expect("the node opens");

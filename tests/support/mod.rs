@@ -2,55 +2,24 @@
 
 #![allow(dead_code)]
 
+mod hands;
+
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Once};
 
 use actix_web::web::Data;
 use outpost::domain::people::{Actor, Role};
-use outpost::node::{Caches, Identity, Link, Node, Nodes, World};
+use outpost::node::{Caches, Identity, Link, Node, Nodes};
 use outpost::store::{Options, Sqlite, Store};
 use outpost::web::App;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use hands::Hands;
+
 /// 2026-11-03T09:00:00Z
 pub const BEGIN: i64 = 1_793_696_400_000;
-
-/// A clock that stands still until it is moved, and dice that fall alike in every run.
-#[derive(Debug)]
-pub struct Hands {
-    now: AtomicI64,
-    thrown: AtomicU64,
-    seed: u64,
-}
-
-impl Hands {
-    pub fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { now: AtomicI64::new(BEGIN), thrown: AtomicU64::new(0), seed })
-    }
-
-    pub fn advance(&self, millis: i64) {
-        self.now.fetch_add(millis, Relaxed);
-    }
-}
-
-impl World for Hands {
-    fn now(&self) -> i64 {
-        self.now.load(Relaxed)
-    }
-
-    fn ticks(&self) -> i64 {
-        self.now()
-    }
-
-    fn random(&self) -> u128 {
-        let thrown = self.thrown.fetch_add(1, Relaxed);
-        let hash = blake3::hash(&[self.seed.to_le_bytes(), thrown.to_le_bytes()].concat());
-        u128::from_le_bytes(hash.as_bytes()[..16].try_into().expect("sixteen bytes"))
-    }
-}
 
 /// A hub that serves its API on a free port.
 pub struct Hub {
@@ -83,7 +52,7 @@ pub async fn start_hub_with(links: impl FnOnce(&Node) -> (Option<Arc<dyn Link>>,
             .await
             .expect("the database opens"),
     );
-    let hands = Hands::new(1);
+    let hands = Hands::at(BEGIN, 1);
     let identity = Identity::hub(&*hands, "Hub");
     assert!(identity.settle(&*store).await.expect("an identity is written"));
     let node = Node::open(store, caches, hands.clone(), identity).await.expect("the node opens");
