@@ -14,6 +14,8 @@ mod identity;
 mod quarantine;
 #[path = "sync/site.rs"]
 mod site;
+#[path = "sync/texts.rs"]
+mod texts;
 
 use std::time::{Duration, Instant};
 

@@ -6,9 +6,10 @@ use uuid::Uuid;
 use super::types::set;
 use super::{Node, NodeError, Result};
 use crate::domain::ids::{NodeId, PersonId, RecordId, TypeName};
-use crate::domain::path::Path;
+use crate::domain::path::{Path, Segment};
 use crate::domain::people::{Actor, Operation, authorise};
-use crate::domain::record::{Act, Change, Content};
+use crate::domain::record::{Act, Change, Content, edit_key};
+use crate::domain::schema::Shape;
 use crate::store::{Expect, Filter, Flags, Held, LocalRecord, Operator, Query, Sort, SortKey};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +127,13 @@ impl Node {
         let path = place(&record, &conflict.pointer);
         let fields = [path.clone()];
         authorise(actor, Operation::Edit, Some((&record.type_name, record.id)), &fields)?;
-        let content = conflict.lost.value.map_or(Content::Absent, Content::json);
+        let value = conflict.lost.value;
+        let edit = value.as_ref().and_then(Value::as_str).filter(|_| self.is_woven(&record, &path));
+        let edit = edit.and_then(|text| record.state.text_edit(&path, text));
+        let (path, content) = match edit {
+            Some(edit) => (path.item(&edit_key(&id.to_string())), Content::json(edit)),
+            None => (path, value.map_or(Content::Absent, Content::json)),
+        };
         let change = Change { replaces: record.state.cover(&path), path, act: Act::Set(content) };
         let write = LocalRecord {
             type_name: record.type_name.clone(),
@@ -139,6 +146,20 @@ impl Node {
             Ok(mut saved) => Ok(saved.remove(0)),
             Err(_) => Err(NodeError::Conflict("the record was changed meanwhile; look at it again".into())),
         }
+    }
+
+    /// Whether what several people change at a place is woven together.
+    fn is_woven(&self, record: &Held, path: &Path) -> bool {
+        let schema = record.state.revision().and_then(|id| self.caches().revision(id)?.schema());
+        let steps: Vec<&str> = path
+            .0
+            .iter()
+            .map(|segment| match segment {
+                Segment::Property(name) => name.as_str(),
+                Segment::Item(key) => key.0.as_str(),
+            })
+            .collect();
+        schema.is_some_and(|schema| schema.shape().at(&steps) == Some(&Shape::Text))
     }
 
     /// Notes that the value that stands is fine.
@@ -184,7 +205,7 @@ impl Node {
             };
             let Some(held) = self.store().record(&type_name, record).await? else { continue };
             let path = place(&held, pointer);
-            let kept = held.state.stamp_at(&path);
+            let kept = held.state.cover(&path).latest();
             conflicts.push(Conflict {
                 id: entry.id,
                 pointer: pointer.to_owned(),

@@ -12,7 +12,7 @@ use crate::domain::FieldError;
 use crate::domain::ids::{NodeId, PersonId, RecordId, SaveId, THE_HUB, TypeName};
 use crate::domain::path::{Path, Segment};
 use crate::domain::people::{Actor, Operation, authorise};
-use crate::domain::record::{Act, Content, State};
+use crate::domain::record::{Act, Content, State, edited};
 use crate::domain::save::{Save, SavedRecord};
 use crate::domain::stamp::Author;
 use crate::store::{
@@ -377,6 +377,8 @@ fn changes(part: &SavedRecord, held: Option<&Held>) -> Vec<DeniedChange> {
             (Some(Segment::Item(key)), Some(parent)) if counts(&key.0) => (parent, DeniedAct::Counted),
             _ => (change.path.clone(), act),
         };
+        let edit = held.and_then(|held| edited(&held.document, change));
+        let (path, denied) = edit.unwrap_or((path, denied));
         // a new item has a place as well; that is no news of its own
         if act == DeniedAct::Moved && found.iter().any(|other| other.path == path) {
             continue;

@@ -11,4 +11,5 @@ mod quarantine;
 mod records;
 #[path = "../support/mod.rs"]
 mod support;
+mod texts;
 mod types;

@@ -11,7 +11,7 @@ use outpost::domain::feed::Cursor;
 use outpost::domain::ids::{Epoch, Partition, RecordId, SaveId, TypeName};
 use outpost::domain::path::Path;
 use outpost::domain::protocol::{Hint, Hints};
-use outpost::domain::record::{Act, Change, Content, Cover};
+use outpost::domain::record::{Act, Change, Content, Cover, edit_key};
 use outpost::domain::save::Save;
 use outpost::domain::session::LinkState;
 use outpost::domain::stamp::Author;
@@ -146,6 +146,16 @@ impl Person {
         let held = self.store.record(&key.0, key.1).await.expect("the store works").expect("the record is here");
         let path = Path::parse(pointer, |_| false).expect("a pointer");
         let change = Change { replaces: held.state.cover(&path), path, act: Act::Set(Content::json(value)) };
+        self.save(key, Expect::Exists, change).await;
+    }
+
+    /// Makes this of a long text, as a form would that shows it as it is here.
+    pub async fn edit(&self, key: &Key, pointer: &str, text: &str) {
+        let held = self.store.record(&key.0, key.1).await.expect("the store works").expect("the record is here");
+        let path = Path::parse(pointer, |_| false).expect("a pointer");
+        let edit = held.state.text_edit(&path, text).expect("the text can be edited");
+        let path = path.item(&edit_key(&format!("{:x}", self.world.random())));
+        let change = Change { replaces: held.state.cover(&path), path, act: Act::Set(Content::json(edit)) };
         self.save(key, Expect::Exists, change).await;
     }
 

@@ -24,7 +24,8 @@ fn schema() -> Schema {
             "free": {"type": "object", "additionalProperties": {"type": "string"}},
             "parts": {"type": "array", "items": item},
             "tags": {"type": "array", "uniqueItems": true},
-            "stock": {"type": "number", "x-merge": "counter"}
+            "stock": {"type": "number", "x-merge": "counter"},
+            "story": {"type": "string", "x-merge": "text"}
         },
         "if": {"properties": {"kind": {"const": "s1"}}, "required": ["kind"]}, "then": {"required": ["title", "address"]}
     }))
@@ -83,6 +84,7 @@ fn document() -> BoxedStrategy<Value> {
         ("free", object(vec![("p", leaf()), ("q", leaf())])),
         ("parts", list(part.boxed())),
         ("stock", prop_oneof![6 => number(), 1 => leaf()].boxed()),
+        ("story", prop_oneof![6 => "[a-c ]{0,12}".prop_map(|text| json!(text)), 1 => leaf()].boxed()),
         ("tags", prop_oneof![6 => list(leaf()), 1 => leaf()].boxed()),
         ("unknown", leaf()),
     ])

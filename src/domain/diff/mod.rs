@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 
 use super::json::{self, Decimal};
 use super::path::{ItemKey, Path, Segment};
-use super::record::{Act, Change, Content, Document, State, difference};
+use super::record::{Act, Change, Content, Document, State, difference, edit_key};
 use super::schema::{Schema, Shape};
 
 pub use items::match_items;
@@ -94,6 +94,7 @@ impl Diff<'_> {
             Shape::Group(item) => self.group(item, path, old, new),
             Shape::Set => self.group(&Shape::Leaf, path, old, new),
             Shape::Counter => self.count(path, old, new),
+            Shape::Text => self.weave(path, old, new),
             Shape::Object(object) => match (old, new) {
                 // what was built from its fields would go with the last of them
                 (Some(Value::Object(_)), Some(Value::Object(is))) if is.is_empty() && !path.is_root() => {
@@ -131,6 +132,19 @@ impl Diff<'_> {
                 self.set(&path.item(&difference(self.once)), by.as_ref());
             }
             _ => self.set(path, new),
+        }
+    }
+
+    /// Of a text that stays one only what differs is written. Also of one that is begun, so that two people who both begin
+    /// it both find their words.
+    fn weave(&mut self, path: &Path, old: Option<&Value>, new: Option<&Value>) {
+        let edit = match (old, new) {
+            (None | Some(Value::String(_)), Some(Value::String(new))) => self.base.text_edit(path, new),
+            _ => None,
+        };
+        match edit {
+            Some(edit) => self.set(&path.item(&edit_key(self.once)), Some(&edit)),
+            None => self.set(path, new),
         }
     }
 
@@ -287,7 +301,7 @@ impl Diff<'_> {
                         let below = object.shape_of(&step);
                         (Segment::Property(step), below)
                     }
-                    Shape::Set | Shape::Counter => (Segment::Item(ItemKey(step)), &Shape::Leaf),
+                    Shape::Set | Shape::Counter | Shape::Text => (Segment::Item(ItemKey(step)), &Shape::Leaf),
                     Shape::Leaf => break,
                 };
                 path.0.push(segment);
@@ -337,6 +351,10 @@ impl Diff<'_> {
             }
             (_, Some(value)) => {
                 if written.insert(path.clone()) {
+                    // the whole takes the place of the part
+                    if matches!(shape, Shape::Counter | Shape::Text) {
+                        self.changes.retain(|change| change.path.parent().as_ref() != Some(path));
+                    }
                     self.write(shape, path, value);
                 }
             }
@@ -351,7 +369,10 @@ impl Diff<'_> {
         let after = self.after;
         let leaf = match (shape, after.get(path)) {
             (Shape::Object(object), Some(Value::Object(map))) => {
-                map.iter().find(|(name, _)| object.shape_of(name).is_leaf()).map(|(name, value)| (Some(name), value))
+                // what is made of many writes is written whole only where there is nothing else
+                let plain = map.iter().find(|(name, _)| *object.shape_of(name) == Shape::Leaf);
+                let leaf = plain.or_else(|| map.iter().find(|(name, _)| object.shape_of(name).is_leaf()));
+                leaf.map(|(name, value)| (Some(name), value))
             }
             (_, value) => value.map(|value| (None, value)),
         };

@@ -434,3 +434,167 @@ fn numbers_in_items_count_too_and_survive_a_disk() {
         assert_eq!(hash(&read), hash(&state));
     }
 }
+
+fn telling() -> Schema {
+    Schema::compile(&json!({"properties": {
+        "story": {"type": "string", "x-merge": "text"},
+        "parts": {"type": "array", "items": {"type": "object", "properties": {
+            "name": {"type": "string"}, "note": {"type": "string", "x-merge": "text"}}}}
+    }}))
+    .expect("a good schema")
+}
+
+fn told(state: &State, patch: Value, once: &str) -> Vec<Change> {
+    let candidate = apply_merge_patch(&telling(), &state.document(), &patch, &mut keys());
+    changes(&telling(), state, &candidate, once)
+}
+
+fn story(text: &str) -> State {
+    let mut state = State::default();
+    save(&mut state, 1, &create(&telling(), json!({"story": text}), &mut keys()));
+    state
+}
+
+/// The text after these saves, in this order and in the other.
+fn woven(base: &State, saves: &[(i64, &Vec<Change>)]) -> Value {
+    let run = |saves: &mut dyn Iterator<Item = &(i64, &Vec<Change>)>| {
+        let mut state = base.clone();
+        saves.for_each(|(time, changes)| save(&mut state, *time, changes));
+        state
+    };
+    let one = run(&mut saves.iter());
+    let other = run(&mut saves.iter().rev().chain(saves));
+    assert_eq!(hash(&one), hash(&other));
+    assert_eq!(one.document(), other.document());
+    one.document().value["story"].clone()
+}
+
+#[test]
+fn two_people_who_edit_one_text_both_keep_their_edits() {
+    let base = story("The pump is loud. The valve is shut.");
+    let mine = told(&base, json!({"story": "The old pump is loud. The valve is shut."}), "mine");
+    let theirs = told(&base, json!({"story": "The pump is loud. The valve is open. Call me."}), "theirs");
+    assert_eq!(mine.len(), 1);
+    assert!(matches!(&mine[0].act, Act::Set(Content::Json(_))) && mine[0].path.0.len() == 2, "one edit: {mine:?}");
+    let both = woven(&base, &[(2, &mine), (3, &theirs)]);
+    assert_eq!(both, json!("The old pump is loud. The valve is open. Call me."));
+
+    let mut state = base.clone();
+    save(&mut state, 2, &mine);
+    let applied = state.apply(&theirs, stamp(3), 3, &|_, _| false);
+    assert!(applied.lost.is_empty(), "{:?}", applied.lost);
+    let effect = &applied.effects[0];
+    assert_eq!((effect.path.to_string().as_str(), effect.act), ("/story", EffectKind::Changed));
+    assert_eq!(effect.old, Some(json!("The old pump is loud. The valve is shut.")));
+    assert_eq!(effect.new, Some(both));
+    assert!(told(&state, json!({"story": state.document().value["story"]}), "none").is_empty());
+    let older = told(&state, json!({"story": "The old pump is loud. The valve is shut."}), "back");
+    assert_eq!(older[0].path.0.len(), 2, "going back to an older text is an edit, too");
+}
+
+#[test]
+fn what_two_people_put_into_one_place_both_stays() {
+    let base = story("Seen today:");
+    let mine = told(&base, json!({"story": "Seen today: a leak."}), "mine");
+    let theirs = told(&base, json!({"story": "Seen today: rust."}), "theirs");
+    let both = woven(&base, &[(2, &mine), (3, &theirs)]);
+    assert!(both == json!("Seen today: a leak. rust.") || both == json!("Seen today: rust. a leak."), "{both}");
+
+    let gone = told(&base, json!({"story": "Seen:"}), "gone");
+    assert_eq!(woven(&base, &[(2, &mine), (3, &gone)]), json!("Seen: a leak."));
+
+    let begun = {
+        let mut state = State::default();
+        save(&mut state, 1, &create(&telling(), json!({}), &mut keys()));
+        state
+    };
+    let mine = told(&begun, json!({"story": "One."}), "mine");
+    let theirs = told(&begun, json!({"story": "Two."}), "theirs");
+    let both = woven(&begun, &[(2, &mine), (3, &theirs)]);
+    assert!(both == json!("One.Two.") || both == json!("Two.One."), "{both}");
+}
+
+#[test]
+fn a_text_that_is_written_whole_meanwhile_keeps_what_was_put_into_the_one_before() {
+    let base = story("The pump is loud.");
+    let edit = told(&base, json!({"story": "The pump is loud and hot."}), "edit");
+    let path = Path::root().property("story");
+    let whole = |text: &str| {
+        let act = Act::Set(Content::json(json!(text)));
+        vec![Change { replaces: base.cover(&path), path: path.clone(), act }]
+    };
+    // by a program of before, or under a publication where the text was a plain value
+    let other = whole("Since May the pump is loud. Look at it.");
+    assert_eq!(woven(&base, &[(2, &other), (3, &edit)]), json!("Since May the pump is loud and hot. Look at it."));
+
+    let mut state = base.clone();
+    save(&mut state, 3, &other);
+    let late = state.apply(&edit, stamp(2), 2, &|_, _| false);
+    assert_eq!(late.lost.len(), 1, "{:?}", late.lost);
+    assert_eq!(late.lost[0].path, path);
+    assert_eq!(late.lost[0].value, Some(json!("Since May the pump is loud and hot. Look at it.")));
+
+    let mut state = base.clone();
+    save(&mut state, 2, &edit);
+    let later = state.apply(&other, stamp(3), 3, &|_, _| false);
+    assert_eq!(later.lost.len(), 1, "{:?}", later.lost);
+    assert_eq!((&later.lost[0].path, &later.lost[0].value), (&path, &Some(json!("The pump is loud and hot."))));
+    assert_eq!(state.document().value["story"], json!("Since May the pump is loud. Look at it."));
+
+    // who edits the text now begins from what shows
+    let mut state = base.clone();
+    save(&mut state, 2, &other);
+    save(&mut state, 3, &edit);
+    let next = told(&state, json!({"story": "Since May it is loud and hot. Look at it."}), "next");
+    save(&mut state, 4, &next);
+    assert_eq!(state.document().value["story"], json!("Since May it is loud and hot. Look at it."));
+
+    // cleared by one, added to by another: what was added is there
+    let cleared = vec![Change { replaces: base.cover(&path), path: path.clone(), act: Act::Set(Content::Absent) }];
+    assert_eq!(woven(&base, &[(2, &cleared), (3, &edit)]), json!(" and hot"));
+}
+
+#[test]
+fn a_form_that_comes_twice_with_more_text_says_it_once() {
+    let base = story("One.");
+    let first = told(&base, json!({"story": "One. Two."}), "form");
+    let again = told(&base, json!({"story": "One. Two. Three."}), "form");
+    assert_eq!(woven(&base, &[(2, &first), (3, &again)]), json!("One. Two. Three."));
+    let mut state = base.clone();
+    save(&mut state, 2, &first);
+    let applied = state.apply(&again, stamp(3), 3, &|_, _| false);
+    assert!(applied.lost.is_empty(), "{:?}", applied.lost);
+}
+
+#[test]
+fn texts_in_items_survive_a_disk_and_many_edits_begin_anew() {
+    use crate::domain::record::pack::{Dictionary, Values, pack, unpack};
+    let mut state = State::default();
+    let made = create(&telling(), json!({"parts": [{"name": "a", "note": "tight"}, {"name": "b"}]}), &mut keys());
+    save(&mut state, 1, &made);
+    let mut folded = 0;
+    for number in 0..900i64 {
+        let note = format!("word {number} {}", "and more of it ".repeat(number as usize % 7));
+        let place = format!("/parts/{}/note", number % 2);
+        let operations = json!([{"op": "add", "path": place, "value": note}]);
+        let candidate =
+            apply_json_patch(&telling(), &state.document(), &operations, &mut keys()).expect("a good patch");
+        let changes = changes(&telling(), &state, &candidate, &format!("save {number}"));
+        folded += usize::from(changes.iter().any(|change| change.path.0.len() == 3));
+        save(&mut state, number + 2, &changes);
+        assert_eq!(state.document().value["parts"][number as usize % 2]["note"], json!(note));
+        if number % 100 == 7 {
+            for values in [Values::Beside, Values::Inline] {
+                let mut dictionary = Dictionary::default();
+                let packed = pack(&state, 999, values, &mut dictionary);
+                let document = Some(state.document().value).filter(|_| values == Values::Beside);
+                let read = unpack(&packed, 999, document, &dictionary).expect("what was packed");
+                assert_eq!(read.document(), state.document());
+                assert_eq!(hash(&read), hash(&state));
+                assert!(packed.len() < 200_000, "{} bytes", packed.len());
+                state = read;
+            }
+        }
+    }
+    assert!(folded > 0, "a text with many edits is written whole");
+}

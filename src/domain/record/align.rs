@@ -10,7 +10,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::project::{is_difference, rank};
+use super::project::{is_part, rank};
 use super::{Act, Change, Content, Cover, Document, State};
 use crate::domain::json;
 use crate::domain::path::{ItemKey, Path, Segment};
@@ -23,7 +23,7 @@ impl State {
         let mut aligner =
             Aligner { now: self.clone(), truth, shown: Rc::new(truth.document()), by, changes: Vec::new() };
         if let Some((changes, stamp)) = denied {
-            aligner.undo_differences(changes, stamp);
+            aligner.undo_parts(changes, stamp);
         }
         let now = aligner.now.document();
         aligner.align(&Path::root(), &now);
@@ -61,9 +61,9 @@ impl Aligner<'_> {
         self.changes.push(Change { path: path.clone(), act, replaces });
     }
 
-    /// What was added to a counter is taken out of it, and what others add is left alone.
-    fn undo_differences(&mut self, changes: &[Change], stamp: Stamp) {
-        for change in changes.iter().filter(|change| is_difference(&change.path)) {
+    /// What was added to a counter or put into a text is taken out of it, and what others add is left alone.
+    fn undo_parts(&mut self, changes: &[Change], stamp: Stamp) {
+        for change in changes.iter().filter(|change| is_part(&change.path)) {
             let stands = self.now.place(&change.path).and_then(|place| place.write.as_ref());
             if stands.is_some_and(|write| write.stamp == stamp) {
                 self.push(&change.path, Act::Set(Content::Absent));
@@ -165,7 +165,7 @@ impl Aligner<'_> {
                 .changes
                 .iter()
                 .any(|done| matches!(done.act, Act::Set(_) | Act::Remove) && path.0.starts_with(&done.path.0));
-            let sets = matches!(change.act, Act::Set(_)) && !is_difference(path);
+            let sets = matches!(change.act, Act::Set(_)) && !is_part(path);
             if !sets || is_written || self.now.stamp_at(path) != stamp {
                 continue;
             }

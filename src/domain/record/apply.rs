@@ -1,10 +1,12 @@
 //! What one save does to a record, and what of it has to be told to people.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::project::is_difference;
-use super::{Bin, Content, Cover, Document, Order, Place, State, Write};
+use super::project::told_at;
+use super::{Bin, Content, Cover, Document, Order, Place, State, Write, weave};
 use crate::domain::json;
 use crate::domain::path::{Path, Segment};
 use crate::domain::stamp::Stamp;
@@ -113,8 +115,7 @@ impl State {
         }
         let after = self.document();
         for change in changes {
-            // a difference is told as what it did to its number
-            let path = change.path.parent().filter(|_| is_difference(&change.path)).unwrap_or(change.path.clone());
+            let path = told_at(&change.path);
             let effect = |act, old: Option<&Value>, new: Option<&Value>| Effect {
                 path: path.clone(),
                 act,
@@ -127,6 +128,10 @@ impl State {
             match &change.act {
                 Act::Set(_) if stands && same(old, new) => {}
                 Act::Set(_) if stands => applied.effects.push(effect(EffectKind::Changed, old, new)),
+                Act::Set(Content::Json(edit)) if weave::is_edit(&change.path) => {
+                    let said = weave::with_edit(old, &edit.0);
+                    applied.effects.push(effect(EffectKind::Overruled, old, said.as_ref()));
+                }
                 Act::Set(content) => {
                     applied.effects.push(effect(EffectKind::Overruled, old, value_of(content)));
                 }
@@ -204,6 +209,20 @@ impl State {
                 applied.lost.push(LostValue { path, stamp, value: value.cloned() });
             }
         };
+        if weave::is_edit(path) {
+            // it is woven into whatever text stands; only a later text as a whole hides it
+            if let (Some(text), Some(edit)) = (path.parent(), new)
+                && stamp < self.stamp_at(&text)
+                && !was_seen(path, stamp)
+            {
+                let stands = before.get(&text);
+                let said = weave::with_edit(stands, edit);
+                if !same(said.as_ref(), stands) {
+                    lose(text, stamp, said.as_ref());
+                }
+            }
+            return;
+        }
         if stamp < standing {
             if !same(new, before.get(path)) && !was_seen(path, stamp) {
                 lose(path.clone(), stamp, new);
@@ -214,12 +233,23 @@ impl State {
             lose(path.clone(), standing, before.get(path));
         }
         let Some(place) = self.place(path) else { return };
+        // a text that had edits is lost as one
+        let mut hidden: BTreeMap<Path, Stamp> = BTreeMap::new();
         place.visit(&mut Path::root(), &mut |below, place| {
             let Some(write) = &place.write else { return };
             if below.is_root() || change.replaces.covers(below, write.stamp) {
                 return;
             }
             let full = path.join(below);
+            if let Some(text) = full.parent().filter(|_| weave::is_edit(&full)) {
+                let above = below.parent().unwrap_or_default();
+                let new = new.and_then(|new| value_in(new, &above));
+                if write.stamp < stamp && !same(new, before.get(&text)) {
+                    let latest = hidden.entry(text).or_insert(write.stamp);
+                    *latest = write.stamp.max(*latest);
+                }
+                return;
+            }
             let new = new.and_then(|new| value_in(new, below));
             if same(new, before.get(&full)) {
                 return;
@@ -230,6 +260,9 @@ impl State {
                 lose(full, stamp, new);
             }
         });
+        for (text, stamp) in hidden {
+            lose(text.clone(), stamp, before.get(&text));
+        }
     }
 }
 

@@ -22,7 +22,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (0..REPLICAS, 0..11usize, any::<u8>(), 1..40i64)
+        3 => (0..REPLICAS, 0..15usize, any::<u8>(), 1..40i64)
             .prop_map(|(replica, what, value, time)| Step::Edit { replica, what, value, time }),
         1 => (0..REPLICAS, 0..REPLICAS).prop_map(|(from, to)| Step::Join { from, to }),
     ]
@@ -33,7 +33,7 @@ fn key(text: &str) -> ItemKey {
 }
 
 /// What a form would send for one press of the person, given what they see.
-fn changes(state: &State, what: usize, value: u8) -> Vec<Change> {
+fn changes(state: &State, what: usize, value: u8, once: &str) -> Vec<Change> {
     let root = Path::root();
     let parts = root.property("parts");
     let address = root.property("address");
@@ -61,6 +61,25 @@ fn changes(state: &State, what: usize, value: u8) -> Vec<Change> {
             let note = item.property("note");
             vec![Change { replaces: state.cover(&note), path: note, act: Act::Remove }]
         }
+        11 | 12 => {
+            // a word somewhere in a text goes, another comes
+            let path = root.property("story");
+            let shown =
+                state.document().get(&path).and_then(|text| Some(text.as_str()?.to_owned())).unwrap_or_default();
+            let mut words: Vec<&str> = shown.split(' ').collect();
+            let at = value as usize % words.len();
+            let new = format!("w{value}");
+            if value.is_multiple_of(3) {
+                words.remove(at);
+            }
+            words.insert(at.min(words.len()), &new);
+            match state.text_edit(&path, &words.join(" ")) {
+                Some(edit) => vec![set(path.item(&edit_key(once)), Content::json(edit))],
+                None => vec![set(path, Content::json(json!(words.join(" "))))],
+            }
+        }
+        13 => vec![set(root.property("story"), Content::json(json!(format!("anew {}", value % 3))))],
+        14 => vec![set(root.property("story"), Content::Absent)],
         _ => vec![set(root.property("x"), Content::json(json!([value, {"y": 1.50}])))],
     }
 }
@@ -76,7 +95,9 @@ fn run(steps: &[Step]) -> World {
     let created = vec![
         Change {
             path: Path::root(),
-            act: Act::Set(Content::json(json!({"title": "t", "status": 1, "address": {"city": "c", "street": "s"}}))),
+            act: Act::Set(Content::json(
+                json!({"title": "t", "status": 1, "story": "once upon a time", "address": {"city": "c", "street": "s"}}),
+            )),
             replaces: Cover::nothing(),
         },
         Change { path: Path::root().property("parts"), act: Act::Set(Content::Group), replaces: Cover::nothing() },
@@ -94,7 +115,7 @@ fn run(steps: &[Step]) -> World {
         match step {
             Step::Edit { replica, what, value, time } => {
                 let state = &mut world.replicas[*replica];
-                let changes = changes(state, *what, *value);
+                let changes = changes(state, *what, *value, &format!("save {number}"));
                 let above = changes.iter().map(|change| change.replaces.latest().time).max().unwrap_or_default();
                 let time = Hlc::at(*time).max(above.next());
                 let stamp = Stamp::new(time, author(*replica), SaveId((number as u128 + 2) << 96));
@@ -201,7 +222,9 @@ proptest! {
             prop_assert!(unpack(&bytes, 200, None, &dictionary).is_err());
         } else {
             bytes[at] ^= flip;
-            let _ = unpack(&bytes, 200, None, &dictionary);
+            if let Ok(state) = unpack(&bytes, 200, None, &dictionary) {
+                state.document();
+            }
         }
     }
 }

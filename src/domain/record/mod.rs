@@ -21,6 +21,7 @@ mod laws;
 pub mod pack;
 mod project;
 mod restamp;
+mod weave;
 
 use std::collections::BTreeMap;
 
@@ -33,8 +34,9 @@ pub use align::Origins;
 pub use apply::{Act, Applied, Change, Effect, EffectKind, LostValue};
 pub use cover::Cover;
 pub use document::{Document, Keys};
-pub use project::difference;
+pub use project::{difference, told_at};
 pub use restamp::Restamped;
+pub use weave::{edit_key, edited};
 
 use super::ids::RevisionId;
 use super::path::{Path, Segment};

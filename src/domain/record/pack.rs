@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::project::uncount;
-use super::{Bin, Content, Cover, Order, Place, Removal, State, Write, Written};
+use super::{Bin, Content, Cover, Order, Place, Removal, State, Write, Written, weave};
 use crate::domain::clock::Hlc;
 use crate::domain::ids::RevisionId;
 use crate::domain::json;
@@ -130,7 +130,7 @@ pub fn pack_apart(
             packer.cover(&bin.cover);
         }
     }
-    packer.place(&state.root, true, Stamp::NEVER);
+    packer.place(&state.root, true, Stamp::NEVER, None);
     let Packer { dictionary, stamps, body, root_value, .. } = packer;
     let mut out = Vec::with_capacity(body.len() + 16 * stamps.len() + 2);
     out.push(VERSION);
@@ -201,7 +201,7 @@ pub fn unpack(bytes: &[u8], seq: u64, document: Option<Value>, dictionary: &Dict
         }
         (Some(document), root) => {
             fill(root, Some(&document), true, Stamp::NEVER, &mut Path::root(), &reader.parked)?;
-            strip(root);
+            strip(root, &mut Path::root(), &reader.parked);
         }
         (None, _) => {}
     }
@@ -219,7 +219,9 @@ fn fill(
     path: &mut Path,
     parked: &BTreeMap<Path, Value>,
 ) -> Result<(), Damaged> {
-    let value = if shown { value } else { parked.get(path) };
+    // of a text with edits the document shows what came of them
+    let beside = !shown || weave::has_edits(place);
+    let value = if beside { parked.get(path) } else { value };
     if let Some(Write { content: Content::Json(text), .. }) = &mut place.write {
         // a value that is nowhere was written over by all that was written inside it, and shows nowhere
         text.0 = value.cloned().unwrap_or_default();
@@ -243,18 +245,22 @@ fn fill(
 
 /// Takes out of the values that were filled in what only later writes below put there, and differences that add to them: a place that was removed would
 /// have its own copy if the write above had said anything of it.
-fn strip(place: &mut Place) {
+fn strip(place: &mut Place, path: &mut Path, parked: &BTreeMap<Path, Value>) {
     if let Some(Write { content: Content::Json(text), .. }) = &mut place.write {
         let mut value = std::mem::take(&mut text.0);
-        strip_value(&mut value, place);
+        strip_value(&mut value, place, path, parked);
         if let Some(Write { content: Content::Json(text), .. }) = &mut place.write {
             text.0 = value;
         }
     }
-    place.inside.values_mut().for_each(strip);
+    for (segment, below) in &mut place.inside {
+        path.0.push(segment.clone());
+        strip(below, path, parked);
+        path.0.pop();
+    }
 }
 
-fn strip_value(value: &mut Value, place: &Place) {
+fn strip_value(value: &mut Value, place: &Place, path: &mut Path, parked: &BTreeMap<Path, Value>) {
     uncount(place, value);
     let Some(map) = value.as_object_mut() else { return };
     for (segment, below) in &place.inside {
@@ -264,9 +270,16 @@ fn strip_value(value: &mut Value, place: &Place) {
         }
         if below.removal.is_some() {
             map.shift_remove(name);
-        } else if let Some(value) = map.get_mut(name) {
-            strip_value(value, below);
+            continue;
         }
+        path.0.push(segment.clone());
+        match (map.get_mut(name), parked.get(path)) {
+            (Some(value), Some(base)) if weave::has_edits(below) => *value = base.clone(),
+            (Some(_), None) if weave::has_edits(below) => drop(map.shift_remove(name)),
+            (Some(value), _) => strip_value(value, below, path, parked),
+            (None, _) => {}
+        }
+        path.0.pop();
     }
 }
 
@@ -333,10 +346,17 @@ impl Packer<'_> {
         }
     }
 
-    fn place(&mut self, place: &Place, shown: bool, above: Stamp) {
+    /// `said` is what the nearest write above says of the place.
+    fn place(&mut self, place: &Place, shown: bool, above: Stamp, said: Option<&Value>) {
+        let said = match &place.write {
+            None => said,
+            Some(Write { content: Content::Json(text), .. }) => Some(&text.0),
+            Some(_) => None,
+        };
         let is_root = !std::mem::replace(&mut self.has_root, true);
         let value = match (self.values, &place.write) {
             (Values::Inline, Some(Write { content: Content::Json(text), .. })) => Some(text.0.to_string()),
+            (Values::Beside, _) if weave::has_edits(place) => said.map(Value::to_string),
             (Values::Beside, _) if !shown => place.parked(above).map(|value| value.to_string()),
             _ => None,
         };
@@ -377,7 +397,7 @@ impl Packer<'_> {
             self.number(place.inside.len() as u64);
             for (segment, below) in &place.inside {
                 self.segment(segment);
-                self.place(below, place.shows(segment, below, here), here);
+                self.place(below, place.shows(segment, below, here), here, weave::within(said, segment));
             }
         }
     }

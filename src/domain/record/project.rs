@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::{Content, Document, Keys, Order, Place, State};
+use super::{Content, Document, Keys, Order, Place, State, weave};
 use crate::domain::json::Decimal;
 use crate::domain::path::{ItemKey, Path, Segment};
 use crate::domain::stamp::Stamp;
@@ -80,8 +80,18 @@ pub fn difference(once: &str) -> ItemKey {
 const DIFFERENCE: char = '+';
 
 /// Whether a place is a difference that adds to the number above it.
-pub(super) fn is_difference(path: &Path) -> bool {
+fn is_difference(path: &Path) -> bool {
     matches!(path.0.last(), Some(Segment::Item(key)) if key.0.starts_with(DIFFERENCE))
+}
+
+/// Whether a place is one of the many writes that make one value: a difference of a number or an edit of a text.
+pub(super) fn is_part(path: &Path) -> bool {
+    is_difference(path) || weave::is_edit(path)
+}
+
+/// The place that people are told of when one is written: the number of a difference, the text of an edit, else itself.
+pub fn told_at(path: &Path) -> Path {
+    path.parent().filter(|_| is_part(path)).unwrap_or_else(|| path.clone())
 }
 
 /// What all differences that are kept below a number come to, if there are any.
@@ -156,6 +166,7 @@ fn project<'a>(
         // what was removed under an earlier value does not hide a later one
         return match content {
             Some(number @ Value::Number(_)) => Some(counted(place, number)),
+            content if weave::has_edits(place) => weave::shown(place, content),
             content => content,
         };
     }

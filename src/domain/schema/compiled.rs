@@ -186,7 +186,7 @@ fn leads_to(shape: &Shape, field: &str, pointer: &str) -> bool {
                 shape = shape.and_then(|shape| match shape {
                     Shape::Object(object) => Some(object.shape_of(&a.replace("~1", "/").replace("~0", "~"))),
                     Shape::Group(item) => Some(item),
-                    Shape::Set | Shape::Counter | Shape::Leaf => None,
+                    Shape::Set | Shape::Counter | Shape::Text | Shape::Leaf => None,
                 });
             }
             _ => return false,

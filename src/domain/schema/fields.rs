@@ -123,7 +123,7 @@ impl Collector<'_, '_> {
                     let facets = Facets::gather(document, &certain, &conditional, &[]);
                     self.collect(&facets, item, &format!("{pointer}/@"));
                 }
-                Shape::Set | Shape::Counter | Shape::Leaf => {}
+                Shape::Set | Shape::Counter | Shape::Text | Shape::Leaf => {}
             }
         }
     }
@@ -188,7 +188,7 @@ fn kind(document: &Document, facets: &Facets, shape: &Shape) -> Kind {
     match shape {
         Shape::Object(_) => return Kind::Object,
         Shape::Group(_) => return Kind::Group,
-        Shape::Set | Shape::Counter | Shape::Leaf => {}
+        Shape::Set | Shape::Counter | Shape::Text | Shape::Leaf => {}
     }
     let word = |word: &str| facets.all().find_map(|id| document.nodes[id].keyword(word));
     if facets.certain.iter().any(|&id| document.nodes[id].keyword("const").is_some()) {
@@ -207,7 +207,11 @@ fn kind(document: &Document, facets: &Facets, shape: &Shape) -> Kind {
             Some("date-time") => Kind::DateTime,
             Some("email" | "idn-email") => Kind::Email,
             Some("uri" | "uri-reference" | "iri" | "iri-reference") => Kind::Url,
-            _ if is_long(word("x-widget"), word("maxLength")) => Kind::LongText,
+            _ if is_long(word("x-widget"), word("maxLength"))
+                || *shape == Shape::Text && word("x-widget").is_none() =>
+            {
+                Kind::LongText
+            }
             _ => Kind::Text,
         },
         Types::ARRAY => list_kind(document, facets),

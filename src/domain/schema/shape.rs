@@ -21,6 +21,8 @@ pub enum Shape {
     Set,
     /// A number of which differences add up: what two people take away at once is taken away twice.
     Counter,
+    /// A long text: what several people change of it at once is woven together.
+    Text,
     /// One value, replaced whole: scalars, other lists of scalars, values of several possible shapes, free property names,
     /// recursion, and whatever a rule from outside ties together.
     Leaf,
@@ -74,13 +76,13 @@ impl Shape {
             Shape::Object(object) => Some(object.shape_of(segment.as_ref())),
             Shape::Group(item) => Some(item.as_ref()),
             Shape::Set => Some(&Shape::Leaf),
-            Shape::Counter | Shape::Leaf => None,
+            Shape::Counter | Shape::Text | Shape::Leaf => None,
         })
     }
 
     /// Whether what is inside has no shape of its own.
     pub fn is_leaf(&self) -> bool {
-        matches!(self, Shape::Leaf | Shape::Set | Shape::Counter)
+        matches!(self, Shape::Leaf | Shape::Set | Shape::Counter | Shape::Text)
     }
 
     /// Makes one value of what stands at a path. Nothing happens below a leaf.
@@ -98,7 +100,7 @@ impl Shape {
             // a repeated group whose items are one value has nothing to merge inside: it is a list
             Shape::Group(_) if rest.is_empty() => *self = Shape::Leaf,
             Shape::Group(item) => item.make_leaf(rest),
-            Shape::Set | Shape::Counter | Shape::Leaf => {}
+            Shape::Set | Shape::Counter | Shape::Text | Shape::Leaf => {}
         }
     }
 
@@ -157,6 +159,8 @@ impl Builder<'_, '_> {
             self.array(&facets)
         } else if self.is_counter(&facets, types) {
             Shape::Counter
+        } else if self.is_text(&facets, types) {
+            Shape::Text
         } else {
             Shape::Leaf
         };
@@ -224,6 +228,15 @@ impl Builder<'_, '_> {
         types == Types::NUMBER && self.says(facets, "x-merge", "counter") && self.is_looked_at_in_parts(facets)
     }
 
+    /// Whether it is a text that says that changes are woven together, and no rule asks for a certain form of the whole.
+    fn is_text(&self, facets: &Facets, types: Types) -> bool {
+        let mut nodes = facets.certain.iter().map(|&id| &self.document.nodes[id]);
+        types == Types::STRING
+            && self.says(facets, "x-merge", "text")
+            && self.is_looked_at_in_parts(facets)
+            && !nodes.any(|node| ["pattern", "format"].iter().any(|word| node.keyword(word).is_some()))
+    }
+
     fn says(&self, facets: &Facets, word: &str, what: impl Into<Value>) -> bool {
         let what = what.into();
         facets.certain.iter().any(|&id| self.document.nodes[id].keyword(word) == Some(&what))
@@ -263,6 +276,7 @@ mod tests {
             Shape::Leaf => String::new(),
             Shape::Set => "*".into(),
             Shape::Counter => "+".into(),
+            Shape::Text => "~".into(),
             Shape::Group(item) => format!("[{}]", sketch(item)),
             Shape::Object(object) => {
                 let properties: Vec<String> = object

@@ -214,7 +214,7 @@ pub(super) fn find(document: &Document, shape: &mut Shape) -> Units {
     let rules = finder.rules;
     // what adds up from parts could break what a rule says of the whole
     for place in rules.iter().flat_map(|rule| rule.places.keys()) {
-        if matches!(shape.at(&place.path()), Some(Shape::Set | Shape::Counter)) {
+        if matches!(shape.at(&place.path()), Some(Shape::Set | Shape::Counter | Shape::Text)) {
             shape.make_leaf(&place.path());
         }
     }
@@ -351,7 +351,7 @@ fn removable_parts(shape: &Shape, place: &Place, found: &mut Vec<Place>) {
     for property in object.properties() {
         let part = place.name(&property.name);
         match &property.shape {
-            Shape::Leaf | Shape::Set | Shape::Counter => {}
+            Shape::Leaf | Shape::Set | Shape::Counter | Shape::Text => {}
             Shape::Object(_) if property.required => removable_parts(shape, &part, found),
             Shape::Object(_) | Shape::Group(_) => found.push(part),
         }

@@ -1,5 +1,7 @@
 //! Pages pulled from the hub.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::keep::{decided, is_item};
@@ -8,7 +10,7 @@ use crate::domain::ids::{Partition, TypeName};
 use crate::domain::json as canonical;
 use crate::domain::path::Path;
 use crate::domain::record::pack::unpack;
-use crate::domain::record::{Document, EffectKind, LostValue, State};
+use crate::domain::record::{Document, EffectKind, LostValue, State, told_at};
 use crate::domain::save::MAX_NESTING;
 use crate::domain::stamp::Stamp;
 use crate::store::{Copying, Flags, Held, Moved, PulledPage, Row};
@@ -196,7 +198,13 @@ impl Draft<'_> {
 /// What people shall read of what came.
 fn lines(before: &Held, after: &Held, changed: &[Path], seq: u64, now: i64) -> Vec<Line> {
     let mut lines = Vec::new();
+    let mut told: BTreeMap<Path, Stamp> = BTreeMap::new();
     for path in changed {
+        let latest = told.entry(told_at(path)).or_default();
+        *latest = (*latest).max(decided(&after.state, path));
+    }
+    for (path, by) in &told {
+        let by = *by;
         let mut line = |act, stamp, old: Option<&Value>, new: Option<&Value>| {
             lines.push(Line {
                 seq,
@@ -220,7 +228,7 @@ fn lines(before: &Held, after: &Held, changed: &[Path], seq: u64, now: i64) -> V
         }
         let (old, new) = (before.document.get(path), after.document.get(path));
         if !same(old, new) {
-            line(EffectKind::Changed, decided(&after.state, path), old, new);
+            line(EffectKind::Changed, by, old, new);
         } else if is_item(path) && order(before, path) != order(after, path) {
             line(EffectKind::Moved, order(after, path), None, None);
         }

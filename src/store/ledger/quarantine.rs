@@ -22,7 +22,7 @@ use super::{Draft, Halt, Key, Line, Need, missing};
 use crate::domain::ids::{Partition, RecordId, SaveId, TypeName};
 use crate::domain::path::Path;
 use crate::domain::record::pack::{Dictionary, Values, pack, unpack};
-use crate::domain::record::{Act, Change, Content, Cover, EffectKind, Origins, State, Written};
+use crate::domain::record::{Act, Change, Content, Cover, EffectKind, Origins, State, Written, edited};
 use crate::domain::save::{Save, SavedRecord};
 use crate::domain::stamp::{Author, Stamp};
 use crate::store::{Denied, Held, Outcome, StoreError, Verdict};
@@ -331,8 +331,9 @@ impl Draft<'_> {
                 Act::Set(Content::Absent) => None,
                 _ => continue,
             };
-            let old = held.document.get(&change.path).cloned();
-            let line = self.line(stamp, &change.path, EffectKind::Denied, old, new, now);
+            let (path, new) = edited(&held.document, change).unwrap_or((change.path.clone(), new));
+            let old = held.document.get(&path).cloned();
+            let line = self.line(stamp, &path, EffectKind::Denied, old, new, now);
             self.news.lines.push((key.clone(), line));
         }
     }

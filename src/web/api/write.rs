@@ -180,8 +180,10 @@ impl Fields<'_> {
                     self.step(Segment::Property(name.clone()), below, shape, place, stamp, pointer);
                 }
             }
-            // sets and counters, made of many writes, are one field each
-            Value::Array(_) | Value::Number(_) if parted && matches!(shape, Some(Shape::Set | Shape::Counter)) => {
+            // sets, counters and long texts, made of many writes, are one field each
+            Value::Array(_) | Value::Number(_) | Value::String(_)
+                if parted && matches!(shape, Some(Shape::Set | Shape::Counter | Shape::Text)) =>
+            {
                 self.say(pointer, place.map_or(stamp, |place| stamp.max(place.latest())));
             }
             Value::Array(items) if !items.is_empty() && self.keys.contains_key(&self.path) => {

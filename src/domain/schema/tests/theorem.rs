@@ -181,7 +181,7 @@ impl Replica {
     fn read(&self, shape: &Shape, path: &[String]) -> Option<Keyed> {
         match shape {
             // what comes and goes by elements is no matter of units
-            Shape::Set | Shape::Counter | Shape::Leaf => self.leaves.get(path)?.1.clone(),
+            Shape::Set | Shape::Counter | Shape::Text | Shape::Leaf => self.leaves.get(path)?.1.clone(),
             Shape::Object(object) => {
                 if !path.is_empty() && !self.is_there(path) {
                     return None;
@@ -207,7 +207,7 @@ impl Replica {
     /// Stamps all leaves at and below a path with what a record has there; what the record lacks is removed.
     fn stamp(&mut self, shape: &Shape, path: &[String], value: Option<&Keyed>, stamp: Stamp) {
         match shape {
-            Shape::Set | Shape::Counter | Shape::Leaf => {
+            Shape::Set | Shape::Counter | Shape::Text | Shape::Leaf => {
                 self.leaves.insert(path.to_vec(), (stamp, value.cloned()));
             }
             Shape::Object(object) => match value {
