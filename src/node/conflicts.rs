@@ -55,6 +55,8 @@ pub struct Conflict {
     pub kept: Side,
     pub lost: Side,
     pub state: ConflictState,
+    /// The type says that people are to choose between the two.
+    pub asks: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -76,11 +78,28 @@ pub struct Conflicts {
 }
 
 impl Node {
+    /// The open ones as people look at them: first those between which they are to choose, then newest first.
+    pub async fn open_conflicts(&self, actor: &Actor, limit: usize, cursor: Option<String>) -> Result<Conflicts> {
+        let asks = Sort { by: SortKey::Field(vec!["ask".into()]), descending: true };
+        self.listed_conflicts(actor, Some("open"), Some(asks), limit, cursor).await
+    }
+
     /// Values that lost, newest first; in one state or in any. At most `limit`, from `cursor` on.
     pub async fn conflicts(
         &self,
         actor: &Actor,
         state: Option<&str>,
+        limit: usize,
+        cursor: Option<String>,
+    ) -> Result<Conflicts> {
+        self.listed_conflicts(actor, state, None, limit, cursor).await
+    }
+
+    async fn listed_conflicts(
+        &self,
+        actor: &Actor,
+        state: Option<&str>,
+        first: Option<Sort>,
         limit: usize,
         cursor: Option<String>,
     ) -> Result<Conflicts> {
@@ -90,7 +109,7 @@ impl Node {
         let query = Query {
             type_name: TypeName::built_in(TypeName::LOST),
             filters: filters.into_iter().collect(),
-            sort: vec![Sort { by: SortKey::Changed, descending: true }],
+            sort: first.into_iter().chain([Sort { by: SortKey::Changed, descending: true }]).collect(),
             binned: false,
             limit,
             cursor,
@@ -222,6 +241,7 @@ impl Node {
                     node: text("node").and_then(|id| id.parse().ok()).unwrap_or_default(),
                 },
                 state: ConflictState::of(text("state").unwrap_or_default()),
+                asks: value.get("ask").is_some(),
                 type_name,
                 record,
             });

@@ -16,8 +16,9 @@ use super::{Identity, NodeError, Result};
 use crate::domain::form::Layout;
 use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
 use crate::domain::json;
+use crate::domain::path::Path;
 use crate::domain::reconcile::{Hashed, Mark};
-use crate::domain::schema::Schema;
+use crate::domain::schema::{Conflict, Schema};
 use crate::domain::scope::Scope;
 use crate::meter::Writes;
 use crate::store::{
@@ -228,6 +229,14 @@ impl Judge for Caches {
 
     fn knows(&self, type_name: &TypeName) -> bool {
         type_name.is_built_in() || self.types.read().expect(POISON).contains_key(type_name)
+    }
+
+    fn conflict(&self, type_name: &TypeName, revision: Option<RevisionId>, path: &Path) -> Conflict {
+        if type_name.is_built_in() {
+            return Conflict::Later;
+        }
+        let schema = revision.and_then(|id| self.revision(id)?.schema());
+        schema.map_or(Conflict::Later, |schema| schema.conflict(path))
     }
 
     fn is_valid(&self, type_name: &TypeName, revision: Option<RevisionId>, document: &Value) -> Option<bool> {

@@ -27,6 +27,7 @@ use crate::domain::record::hash::Hash;
 use crate::domain::record::pack::Dictionary;
 use crate::domain::record::{Change, Document, EffectKind, State};
 use crate::domain::save::Save;
+use crate::domain::schema::Conflict;
 use crate::domain::scope::Scope;
 pub use crate::domain::snapshot::Copying;
 use crate::domain::stamp::{Author, Stamp};
@@ -43,6 +44,10 @@ pub trait Judge: Send + Sync {
     /// Whether the type is here, so that it can be told which of its partitions a record belongs to.
     fn knows(&self, _: &TypeName) -> bool {
         true
+    }
+    /// What becomes of a value that lost at a place of a record, by the publication the record was last written with.
+    fn conflict(&self, _type_name: &TypeName, _revision: Option<RevisionId>, _path: &Path) -> Conflict {
+        Conflict::Later
     }
     /// Whether a record is valid under the publication it was written with; `None` if that is not known here yet.
     fn is_valid(&self, type_name: &TypeName, revision: Option<RevisionId>, document: &Value) -> Option<bool>;

@@ -496,6 +496,10 @@ pub struct Versus {
     pub lost: Side,
     /// "Bring back 16 May".
     pub restore_words: String,
+    /// "Fine as it is".
+    pub keep_words: String,
+    /// The type says that people choose: it is not waved through.
+    pub asks: bool,
     /// Whether this person may decide.
     pub may_decide: bool,
     /// Where the browser goes afterwards.
@@ -506,6 +510,9 @@ impl HtmlSafe for Versus {}
 impl Versus {
     /// Both sides as they are drawn: value, meaning, heading, icon.
     pub fn sides(&self) -> [(&Side, Tone, &'static str, &'static str); 2] {
+        if self.asks {
+            return [(&self.kept, Tone::Merge, "One answer", "merge"), (&self.lost, Tone::Merge, "Another", "merge")];
+        }
         [(&self.kept, Tone::Ok, "Kept", "check"), (&self.lost, Tone::Merge, "Lost", "merge")]
     }
 }

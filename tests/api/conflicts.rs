@@ -118,3 +118,56 @@ async fn a_wrong_question_about_lost_values_is_told_so() {
         assert!(problem["detail"].as_str().is_some_and(|detail| detail.starts_with(name)), "{problem}");
     }
 }
+
+/// A record of a type whose fields say what becomes of what lost, and a save of it that an edge made at the same time.
+async fn measured(hub: &Hub, field: &str, here: Value, elsewhere: Value) -> String {
+    let begin = hub.node().now();
+    let record = hub.make("log", json!({"title": "Gas"})).await;
+    let id = Uuid::parse_str(record.rsplit('/').next().expect("an id")).expect("a UUID");
+    let type_name = TypeName::custom("log").expect("a name");
+    let held = hub.node().store().record(&type_name, id).await.expect("read").expect("there");
+    let path = Path::root().property(field);
+    let changes = vec![Change { replaces: held.state.cover(&path), path, act: Act::Set(Content::json(elsewhere)) }];
+    let saved = SavedRecord { type_name, id, revision: held.state.revision(), time: Hlc::at(begin + 2000), changes };
+    let author = Author { node: NodeId(0xed9e), incarnation: Incarnation(1), person: Uuid::from_u128(9) };
+    hub.hands.advance(1000);
+    hub.merge(&record, &json!({ field: here })).await.expect(200);
+    hub.hands.advance(2000);
+    let saves = vec![Save { id: SaveId(u128::from(id.as_u64_pair().1)), author, records: vec![saved] }];
+    let request = Request::Receive { saves, now: begin + 3000, relay: false };
+    let outcome = hub.node().store().write(request).await.expect("received");
+    assert_eq!(outcome, Outcome::Received(vec![Verdict::Accepted]));
+    record
+}
+
+#[actix_web::test]
+async fn a_type_says_per_field_what_becomes_of_what_lost() {
+    let hub = start_hub().await;
+    let schema = json!({"type": "object", "properties": {
+        "title": {"type": "string"},
+        "peak": {"type": "number", "x-conflict": "highest"},
+        "due": {"type": "string", "format": "date", "x-conflict": "lowest"},
+        "safe": {"type": "boolean", "x-conflict": "ask"}}});
+    hub.post("/types", &json!({"name": "log", "schema": schema})).await.expect(201);
+
+    let record = measured(&hub, "peak", json!(40), json!(9.5)).await;
+    assert_eq!(hub.get(&record).await.expect(200)["data"]["peak"], json!(40), "the higher one, though earlier");
+    let record = measured(&hub, "due", json!("2026-05-10"), json!("2026-11-02")).await;
+    assert_eq!(hub.get(&record).await.expect(200)["data"]["due"], "2026-05-10");
+    assert!(open(&hub).await.is_empty(), "nobody has to look");
+
+    let record = measured(&hub, "safe", json!(false), json!(true)).await;
+    assert_eq!(hub.get(&record).await.expect(200)["data"]["safe"], true);
+    measured(&hub, "title", json!("Here"), json!("There")).await;
+    let listed = open(&hub).await;
+    assert_eq!(listed.iter().map(|one| one["ask"].clone()).collect::<Vec<_>>(), [Value::Null, json!(true)]);
+    let actor = outpost::domain::people::Actor::Operator;
+    let first = hub.node().open_conflicts(&actor, 10, None).await.expect("read").items;
+    assert_eq!(first.iter().map(|one| one.pointer.as_str()).collect::<Vec<_>>(), ["/safe", "/title"]);
+    let address = format!("/conflicts/{}/restore", listed[1]["id"].as_str().expect("an id"));
+    assert_eq!(hub.post(&address, &json!({})).await.expect(200)["data"]["safe"], false);
+
+    let bad = json!({"type": "object", "properties": {"title": {"type": "string", "x-conflict": "highest"}}});
+    let problem = hub.post("/types", &json!({"name": "bad", "schema": bad})).await.problem(422);
+    assert_eq!(problem["errors"][0]["pointer"], "/properties/title/x-conflict", "{problem}");
+}

@@ -129,6 +129,8 @@ pub fn attention(frame: Frame) -> AttentionPage {
                         "on Platform 7",
                     ),
                     restore_words: "Bring back Ingrid’s".into(),
+                    keep_words: "Fine as it is".into(),
+                    asks: false,
                     ..due_versus()
                 },
             },

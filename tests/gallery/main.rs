@@ -199,6 +199,8 @@ fn what_was_typed_is_never_markup() {
         kept: side(evil, evil, "2026-05-14T12:20:00Z", evil),
         lost: side(evil, evil, "2026-05-14T12:20:00Z", evil),
         restore_words: evil.into(),
+        keep_words: "Fine as it is".into(),
+        asks: false,
         csrf: evil.into(),
         may_decide: true,
         back: evil.into(),

@@ -118,6 +118,8 @@ pub fn due_versus() -> Versus {
             ..side("Sat 16 May, 12:00", "Ingrid Solheim", "2026-05-14T12:12:00Z", "on Platform 7")
         },
         restore_words: "Bring back Sat 16 May, 12:00".into(),
+        keep_words: "Fine as it is".into(),
+        asks: false,
         may_decide: true,
         back: "/attention".into(),
     }

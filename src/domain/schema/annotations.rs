@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{document::Document, facets::Facets, pointer};
+use super::{conflict::Conflict, document::Document, facets::Facets, fields, pointer, units::Units};
 use crate::domain::FieldError;
 
 /// The fields that name a record in lists: `x-title` at the root, a name or a list of names; or `"x-title": true` at the fields.
@@ -54,6 +54,13 @@ pub(super) fn check(document: &Document, errors: &mut Vec<FieldError>) {
     if !errors.is_empty() {
         return;
     }
+    for (id, node) in document.nodes.iter().enumerate() {
+        if keeps_an_end(node.keyword(CONFLICT)) && !fields::has_order(document, id) {
+            let message =
+                "Values here have no order: \"highest\" and \"lowest\" are for numbers, dates and date-times.";
+            errors.push(FieldError::new(pointer::join(&node.pointer, CONFLICT), CONFLICT, message));
+        }
+    }
     let root = &document.nodes[document.root()];
     for word in ["x-title", "x-scope"] {
         let names: Vec<&str> = match root.keyword(word) {
@@ -66,4 +73,30 @@ pub(super) fn check(document: &Document, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::new(pointer::join("", word), word, message));
         }
     }
+}
+
+const CONFLICT: &str = "x-conflict";
+
+fn keeps_an_end(word: Option<&Value>) -> bool {
+    matches!(Conflict::of(word), Conflict::Highest | Conflict::Lowest)
+}
+
+/// A value that is written again by itself must not be one that a rule ties to others: those would stay as they are.
+pub(super) fn check_units(document: &Document, fields: &[fields::Field], units: &Units) -> Vec<FieldError> {
+    let ends = fields.iter().filter(|field| matches!(field.conflict, Conflict::Highest | Conflict::Lowest));
+    let tied = ends.filter(|field| {
+        let steps: Vec<String> = pointer::segments(&field.pointer).collect();
+        units.of(&steps).is_some()
+    });
+    let faults = tied.filter_map(|field| {
+        let at = pointer::join("/properties", &field.name);
+        let says = |node: &&super::document::Node| node.pointer.ends_with(&at) && keeps_an_end(node.keyword(CONFLICT));
+        let node = document.nodes.iter().find(says)?;
+        let message = format!(
+            "A rule ties \"{}\" to other fields, so it cannot go back to its highest or lowest value alone. Use \"ask\".",
+            field.title
+        );
+        Some(FieldError::new(pointer::join(&node.pointer, CONFLICT), CONFLICT, message))
+    });
+    faults.collect()
 }

@@ -5,12 +5,14 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::conflict::Conflict;
 use super::document::Document;
 use super::fields::{self, Field, Kind};
 use super::shape::Shape;
 use super::units::{self, Units};
 use super::{annotations, check, graph, limits, messages, patterns};
 use crate::domain::FieldError;
+use crate::domain::path::Path;
 
 /// A custom type's schema, judged and compiled.
 pub struct Schema {
@@ -37,6 +39,10 @@ impl Schema {
         let mut shape = Shape::of(&document);
         let fields = fields::of(&document, &shape);
         let units = units::find(&document, &mut shape);
+        let faults = annotations::check_units(&document, &fields, &units);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         let references = document.nodes.iter().filter_map(|node| {
             let edge = node.edges.iter().find(|edge| edge.is_reference())?;
             Some((node.pointer.clone(), document.nodes[edge.to].pointer.clone()))
@@ -119,6 +125,11 @@ impl Schema {
     /// The field at a pointer; `@…` or a number stands for an item of a group.
     pub fn field(&self, pointer: &str) -> Option<&Field> {
         self.fields.iter().find(|field| leads_to(&self.shape, &field.pointer, pointer))
+    }
+
+    /// What becomes of a value that lost at this place, items by key.
+    pub fn conflict(&self, path: &Path) -> Conflict {
+        self.field(&path.to_string()).map_or(Conflict::Later, |field| field.conflict)
     }
 
     /// Fields that a list can show in a column, those that name a record first.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::conflict::Conflict;
 use super::document::{Document, NodeId};
 use super::facets::{Facets, Named, Types};
 use super::shape::Shape;
@@ -34,6 +35,13 @@ pub struct Field {
     /// The values to choose from, where the schema lists them; for a list, those of its items.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
+    /// What becomes of a value of it that lost.
+    #[serde(skip_serializing_if = "is_later")]
+    pub conflict: Conflict,
+}
+
+fn is_later(conflict: &Conflict) -> bool {
+    *conflict == Conflict::Later
 }
 
 /// What a field holds, in a word.
@@ -154,6 +162,7 @@ impl Collector<'_, '_> {
                 Kind::Choices | Kind::List => self.choices(&Facets::of(document, &items(document, &facets.certain))),
                 _ => Vec::new(),
             },
+            conflict: Conflict::of(word("x-conflict")),
         }
     }
 
@@ -234,6 +243,13 @@ fn is_long(widget: Option<&Value>, most: Option<&Value>) -> bool {
         Some(widget) => widget == "textarea",
         None => most.and_then(Value::as_u64).is_some_and(|most| most > 120),
     }
+}
+
+/// Whether the values a subschema allows have an order that everybody means alike.
+pub(super) fn has_order(document: &Document, id: NodeId) -> bool {
+    let facets = Facets::of(document, &[id]);
+    let is_number = types(document, &facets).without(Types::NULL) == Types::NUMBER;
+    is_number || matches!(kind(document, &facets, &Shape::Leaf), Kind::Date | Kind::DateTime)
 }
 
 fn list_kind(document: &Document, facets: &Facets) -> Kind {

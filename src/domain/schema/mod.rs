@@ -7,6 +7,7 @@
 mod annotations;
 mod check;
 mod compiled;
+mod conflict;
 mod document;
 mod facets;
 mod fields;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use check::{check, parse};
 pub use compiled::Schema;
+pub use conflict::Conflict;
 pub use fields::{Choice, Field, Kind};
 pub use shape::{ObjectShape, Property, Shape};
 pub use units::{Place, Segment, Unit, Units};

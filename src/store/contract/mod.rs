@@ -4,6 +4,7 @@ mod clocks;
 mod copying;
 mod listing;
 mod opening;
+mod policies;
 mod quarantine;
 mod relaying;
 mod rewinding;
@@ -89,6 +90,15 @@ impl Judge for Rules {
 
     fn knows(&self, type_name: &TypeName) -> bool {
         type_name.as_str() != "job" || !self.unscoped.load(Ordering::Relaxed)
+    }
+
+    fn conflict(&self, _: &TypeName, _: Option<RevisionId>, path: &Path) -> Conflict {
+        match path.to_string().as_str() {
+            "/peak" => Conflict::Highest,
+            "/low" => Conflict::Lowest,
+            "/answer" => Conflict::Ask,
+            _ => Conflict::Later,
+        }
     }
 
     fn is_valid(&self, _: &TypeName, revision: Option<RevisionId>, document: &Value) -> Option<bool> {

@@ -44,7 +44,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn apply_one(&mut self, part: &Part, now: i64, provisional: bool) -> Result<(), Halt> {
+    pub(super) fn apply_one(&mut self, part: &Part, now: i64, provisional: bool) -> Result<(), Halt> {
         let Part { key, changes, stamp, revision } = *part;
         let before = self.held(key)?.cloned();
         if let Some(shadow) = self.shadow(key)? {
@@ -116,7 +116,11 @@ impl Draft<'_> {
                 self.news.lines.push((key.clone(), line));
             }
         }
-        self.close_seen(key, &applied.seen, stamp)
+        self.close_seen(key, &applied.seen, stamp)?;
+        if !provisional {
+            applied.lost.iter().try_for_each(|lost| self.put_again(key, lost, now))?;
+        }
+        Ok(())
     }
 
     /// Writes down what people shall read of it, and beside that which writes its author had seen.

@@ -13,6 +13,7 @@ use crate::domain::ids::{RecordId, TypeName};
 use crate::domain::json as canonical;
 use crate::domain::path::Path;
 use crate::domain::record::{Act, Change, Content, Cover, LostValue, State};
+use crate::domain::schema::Conflict;
 use crate::domain::stamp::{Author, Stamp};
 use crate::store::{Flags, Held};
 
@@ -20,7 +21,8 @@ impl Draft<'_> {
     /// Makes the entry of a value that lost; says whether it is new.
     pub(super) fn lose(&mut self, of: &Key, lost: &LostValue, provisional: bool) -> Result<bool, Halt> {
         let Some(record) = self.held(of)? else { return Ok(false) };
-        let document = content(record, lost);
+        let asks = self.judge.conflict(&of.0, record.state.revision(), &lost.path) == Conflict::Ask;
+        let document = content(record, lost, asks);
         let key = (TypeName::built_in(TypeName::LOST), entry_id(of, &lost.path, lost.stamp));
         let before = self.held(&key)?.cloned();
         if provisional && before.is_some() {
@@ -43,6 +45,30 @@ impl Draft<'_> {
             }
         }
         Ok(before.is_none())
+    }
+
+    /// Where the type says that the highest or the lowest value stands, and this is the one: it is written again, above all
+    /// that is there, as if its author had written once more having seen the other. Either way its entry closes.
+    ///
+    /// The write follows from the one that lost and what it met, so a hub that was put back makes the same one.
+    pub(super) fn put_again(&mut self, of: &Key, lost: &LostValue, now: i64) -> Result<(), Halt> {
+        let Some(held) = self.held(of)?.cloned() else { return Ok(()) };
+        let policy = self.judge.conflict(&of.0, held.state.revision(), &lost.path);
+        let stands = held.document.get(&lost.path);
+        let Some(value) = lost.value.as_ref().filter(|value| policy.decides(Some(*value), stands)) else {
+            return Ok(());
+        };
+        let replaces = held.state.cover(&lost.path);
+        if !policy.prefers(Some(value), stands) {
+            // what stands would stand anyhow
+            return self.close_seen(of, &[(lost.path.clone(), lost.stamp)], replaces.latest());
+        }
+        let time = replaces.latest().time.max(lost.stamp.time).next();
+        let stamp = Stamp { time, tag: content_tag(value), ..lost.stamp };
+        let change = Change { path: lost.path.clone(), act: Act::Set(Content::json(value.clone())), replaces };
+        self.clock.observe(now, time);
+        self.apply_one(&Part { key: of, changes: &[change], stamp, revision: None }, now, false)?;
+        self.close_seen(of, &[(lost.path.clone(), lost.stamp)], stamp)
     }
 
     /// A later write names these as seen: their entries close, wherever they are known, with the stamp of that write.
@@ -198,10 +224,13 @@ pub(super) fn entry_id(of: &Key, path: &Path, stamp: Stamp) -> RecordId {
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
-fn content(record: &Held, lost: &LostValue) -> Value {
+fn content(record: &Held, lost: &LostValue, asks: bool) -> Value {
     let Stamp { time, author, tag } = lost.stamp;
     let Author { node, incarnation, person } = author;
     let mut map = Map::new();
+    if asks {
+        map.insert("ask".into(), json!(1));
+    }
     map.insert("at".into(), json!(time.millis()));
     map.insert("incarnation".into(), json!(incarnation));
     map.insert("node".into(), json!(node));

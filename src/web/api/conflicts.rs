@@ -41,7 +41,7 @@ fn named(req: &HttpRequest) -> Result<Uuid, Problem> {
 }
 
 fn shown(conflict: &Conflict, who: &Who) -> Value {
-    json!({
+    let mut said = json!({
         "id": conflict.id,
         "type": conflict.type_name,
         "record": conflict.record,
@@ -49,7 +49,12 @@ fn shown(conflict: &Conflict, who: &Who) -> Value {
         "state": conflict.state.as_str(),
         "kept": side(&conflict.kept, who),
         "lost": side(&conflict.lost, who),
-    })
+    });
+    // only where the type says so
+    if conflict.asks {
+        said["ask"] = json!(true);
+    }
+    said
 }
 
 /// A place that was cleared has no member `value`: `null` is a value.

@@ -61,7 +61,7 @@ pub async fn show(signed: Signed, wanted: Query<Wanted>) -> WebResult {
     let mut readings = Readings::new(signed.clock());
     let mut page = AttentionPage { frame, tabs, ..AttentionPage::default() };
     if shows(LOST) {
-        let found = node.conflicts(actor, Some("open"), PAGE, wanted.cursor.clone()).await?;
+        let found = node.open_conflicts(actor, PAGE, wanted.cursor.clone()).await?;
         for conflict in &found.items {
             page.lost.extend(lost(&signed, &names, &mut readings, conflict).await?);
         }
@@ -188,7 +188,7 @@ pub async fn pointers(signed: &Signed, limit: usize) -> Result<Vec<Pointer>, Web
     let (node, actor) = (signed.node(), &signed.actor);
     let mut readings = Readings::new(signed.clock());
     let mut pointers = Vec::new();
-    for conflict in node.conflicts(actor, Some("open"), limit, None).await?.items {
+    for conflict in node.open_conflicts(actor, limit, None).await?.items {
         let Some(reading) = readings.get(node, &conflict.type_name) else { continue };
         let Some(held) = node.store().record(&conflict.type_name, conflict.record).await? else { continue };
         let reader = reading.reader();
@@ -199,7 +199,10 @@ pub async fn pointers(signed: &Signed, limit: usize) -> Result<Vec<Pointer>, Web
             icon: "merge",
             href: address(&held.type_name, held.id),
             title: reading.name(&held),
-            text: format!("{}: {kept} was kept, {lost} lost", reader.label(&conflict.pointer)),
+            text: match conflict.asks {
+                true => format!("{}: {kept} or {lost}? Two answers: choose", reader.label(&conflict.pointer)),
+                false => format!("{}: {kept} was kept, {lost} lost", reader.label(&conflict.pointer)),
+            },
         });
     }
     let flagged = [

@@ -167,13 +167,22 @@ pub fn versus(signed: &Signed, reading: &Reading, names: &Names<'_>, conflict: &
     };
     let lost = side(&conflict.lost);
     let restore_words = match &conflict.lost.value {
+        Some(_) if conflict.asks => format!("Use {}", lost.value.brief(BRIEF)),
         Some(_) => format!("Bring back {}", lost.value.brief(BRIEF)),
         None => "Clear it again".to_owned(),
     };
+    let kept = side(&conflict.kept);
+    let keep_words = match &conflict.kept.value {
+        Some(_) if conflict.asks => format!("Keep {}", kept.value.brief(BRIEF)),
+        None if conflict.asks => "Keep it empty".to_owned(),
+        _ => "Fine as it is".to_owned(),
+    };
     Versus {
+        asks: conflict.asks,
+        keep_words,
         id: conflict.id.to_string(),
         csrf: signed.session.csrf.clone(),
-        kept: side(&conflict.kept),
+        kept,
         lost,
         restore_words,
         may_decide: signed.session.role >= crate::domain::people::Role::Staff,

@@ -224,6 +224,13 @@ fn faults_against_the_standard_are_told_where_they_are() {
         (json!({"x-title": ["a", "b"], "properties": {"a": {}}}), "/x-title"),
         (json!({"properties": {"a": {"x-unit": 3}}}), "/properties/a/x-unit"),
         (json!({"properties": {"a": {"x-merge": "maybe"}}}), "/properties/a/x-merge"),
+        (json!({"properties": {"a": {"x-conflict": "theirs"}}}), "/properties/a/x-conflict"),
+        (json!({"properties": {"a": {"type": "string", "x-conflict": "highest"}}}), "/properties/a/x-conflict"),
+        (json!({"properties": {"a": {"type": "boolean", "x-conflict": "lowest"}}}), "/properties/a/x-conflict"),
+        (
+            json!({"properties": {"a": {"type": "number", "x-conflict": "highest"}, "b": {}}, "dependentRequired": {"a": ["b"]}}),
+            "/properties/a/x-conflict",
+        ),
         (json!({"properties": {"a": {"x-message": {"pattern": 3}}}}), "/properties/a/x-message"),
         (json!({"$defs": {"a": {"$anchor": "x"}, "b": {"$anchor": "x"}}}), "/$defs/b/$anchor"),
         (json!({"$defs": {"a": {"$id": "x"}, "b": {"$id": "x"}}}), "/$defs/b/$id"),
