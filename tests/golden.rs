@@ -30,6 +30,11 @@ fn told(then: &Value, now: &Value, at: &str) {
             }
         }
         (Value::Array(a), Value::Array(b)) => {
+            // what an earlier version left out of a record's history, a later one may tell
+            let b: Vec<&Value> = match at.ends_with("/history/items") {
+                true => b.iter().filter(|now| a.iter().any(|then| same_change(then, now))).collect(),
+                false => b.iter().collect(),
+            };
             assert_eq!(a.len(), b.len(), "{at}: {then:#} became {now:#}");
             for (i, (then, now)) in a.iter().zip(b).enumerate() {
                 told(then, now, &format!("{at}/{i}"));
@@ -37,6 +42,10 @@ fn told(then: &Value, now: &Value, at: &str) {
         }
         _ => assert_eq!(then, now, "{at}"),
     }
+}
+
+fn same_change(one: &Value, other: &Value) -> bool {
+    ["pointer", "act", "seq"].iter().all(|name| one[name] == other[name])
 }
 
 /// The same of an answer in CBOR. Its clock is another one.
