@@ -12,6 +12,8 @@ mod hops;
 mod identity;
 #[path = "sync/quarantine.rs"]
 mod quarantine;
+#[path = "sync/reach.rs"]
+mod reach;
 #[path = "sync/site.rs"]
 mod site;
 #[path = "sync/texts.rs"]

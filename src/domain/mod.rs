@@ -13,6 +13,7 @@ pub mod path;
 pub mod people;
 pub mod protocol;
 pub mod ratchet;
+pub mod reach;
 pub mod reconcile;
 pub mod record;
 pub mod save;

@@ -62,6 +62,9 @@ pub struct Below {
     /// The name of the edge that serves it, if that is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
+    /// What it may hold; at most what the edge may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
 }
 
 /// How far the reader of a partition is.

@@ -9,8 +9,10 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::Result;
-use crate::domain::ids::NodeId;
+use crate::domain::ids::{NodeId, Partition};
 use crate::domain::protocol::Above;
+pub use crate::domain::reach::{Sites, Sought};
+use crate::domain::scope::Scope;
 pub use crate::domain::session::LinkState;
 use crate::meter::Talk;
 
@@ -39,6 +41,7 @@ pub struct LinkStatus {
 }
 
 /// The link of an edge to its hub.
+#[async_trait]
 pub trait Link: Send + Sync {
     fn status(&self) -> LinkStatus;
     fn watch(&self) -> watch::Receiver<LinkStatus>;
@@ -50,6 +53,34 @@ pub trait Link: Send + Sync {
     fn meter(&self) -> Option<Arc<Talk>> {
         None
     }
+    /// How far these records have come, as the hub told not long ago or tells within `patience`: one for each, `None` where
+    /// it is not known of just what is here. The hub is asked for the others all the same, so that it is known later.
+    async fn reach(&self, of: &[Sought], _patience: Duration) -> Vec<Option<Reached>> {
+        vec![None; of.len()]
+    }
+}
+
+/// How far a record has come, as the hub told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Whether it is at the hub of all; an edge above may hold it without being that.
+    pub at_hub: bool,
+    /// `None`: who was asked is an edge, and could not ask.
+    pub sites: Option<Sites>,
+    /// When this was so, in milliseconds since 1970.
+    pub as_of: i64,
+}
+
+/// A site that may hold a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    pub id: NodeId,
+    pub name: String,
+    /// The node that serves it, if that is not this one.
+    pub via: Option<String>,
+    /// Whether it told that it has the newest of it. It may have it all the same.
+    pub has: bool,
+    pub last_contact: Option<i64>,
 }
 
 /// Waits a moment until a link that was paused or resumed is so. If it takes longer, its state says so.
@@ -126,6 +157,30 @@ pub trait Nodes: Send + Sync {
     async fn invite(&self, name: &str, scope: Value, relays: bool) -> Result<String>;
     /// Those that this node serves, and those that they serve, as far as they told.
     async fn list(&self) -> Result<Vec<KnownNode>>;
+    /// On how many sites records are: for each a partition and the number of its newest change here.
+    async fn sites(&self, of: &[(Partition, u64)]) -> Result<Vec<Sites>> {
+        let mut sites = Vec::with_capacity(of.len());
+        for (partition, seq) in of {
+            let holders = self.holders(partition, *seq).await?;
+            let have = holders.iter().filter(|holder| holder.has).count() as u64;
+            sites.push(Sites { have, of: holders.len() as u64, age: 0 });
+        }
+        Ok(sites)
+    }
+    /// Which sites may hold a record of this partition, and whether each has its newest change, which has this number here.
+    async fn holders(&self, partition: &Partition, _seq: u64) -> Result<Vec<Holder>> {
+        let may = |node: &KnownNode| Scope::from_json(&node.scope).is_ok_and(|scope| scope.contains(partition));
+        let live = self.list().await?.into_iter().filter(|node| !node.revoked && may(node));
+        Ok(live
+            .map(|node| Holder {
+                id: node.id,
+                name: node.name,
+                via: node.via,
+                has: node.in_step,
+                last_contact: node.last_contact,
+            })
+            .collect())
+    }
     /// What is counted of the conversations with them, if it is.
     fn meter(&self) -> Option<Arc<Talk>> {
         None

@@ -3,7 +3,7 @@
 //! Types and people are records and may come by any way a record comes. So the caches sit around the store: whatever
 //! write touched one of them, the caches are loaded again before the writer is answered.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 
@@ -378,6 +378,10 @@ impl Store for Watched {
 
     async fn waiting(&self) -> Result<u64, StoreError> {
         self.store.waiting().await
+    }
+
+    async fn unsent(&self, of: &[(TypeName, RecordId)]) -> Result<HashSet<(TypeName, RecordId)>, StoreError> {
+        self.store.unsent(of).await
     }
 
     async fn partitions(&self) -> Result<Vec<PartitionState>, StoreError> {

@@ -29,7 +29,9 @@ use crate::store::{Held, LocalRecord, LocalSave, Notice, Outcome, Request, Store
 
 pub use conflicts::{Conflict, ConflictState, Conflicts, Side};
 pub use identity::{Identity, Role as NodeRole, Upstream};
-pub use link::{KnownNode, Link, LinkState, LinkStatus, NodeChange, Nodes, Noticed, Past, settled};
+pub use link::{
+    Holder, KnownNode, Link, LinkState, LinkStatus, NodeChange, Nodes, Noticed, Past, Reached, Sites, Sought, settled,
+};
 pub use memory::{Caches, Revision, Type};
 pub use people::{ApiToken, Person, Session, SignIn, hash_password};
 pub use quarantine::{

@@ -12,6 +12,7 @@ mod list;
 mod model;
 pub mod sqlite;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -99,6 +100,13 @@ pub trait Store: Send + Sync {
 
     /// How many saves wait to be acknowledged.
     async fn waiting(&self) -> Result<u64, StoreError>;
+
+    /// Those of these records with saves that wait to be acknowledged.
+    async fn unsent(&self, of: &[(TypeName, RecordId)]) -> Result<HashSet<(TypeName, RecordId)>, StoreError> {
+        let saves = self.outbox(usize::MAX).await?.into_iter().flat_map(|unsent| unsent.save.records);
+        let unsent: HashSet<_> = saves.map(|record| (record.type_name, record.id)).collect();
+        Ok(of.iter().filter(|key| unsent.contains(*key)).cloned().collect())
+    }
 
     /// Every partition that ever held a record here or was pulled, with head and digest of one moment.
     async fn partitions(&self) -> Result<Vec<PartitionState>, StoreError>;

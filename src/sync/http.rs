@@ -18,6 +18,7 @@ use super::observe;
 use super::sse;
 use super::wire::{self, Malformed};
 use crate::domain::protocol::{Enrol, Hello, Hints, Problem, Pull, Push, Snapshot};
+use crate::domain::reach::Whereabouts;
 use crate::domain::reconcile::{Fetch, Offer, Reconcile};
 use crate::domain::snapshot::ChunkHash;
 use crate::store::StoreError;
@@ -48,6 +49,7 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
             .service(at("/reconcile", "POST").route(web::post().to(reconcile)))
             .service(at("/fetch", "POST").route(web::post().to(fetch)))
             .service(at("/offer", "POST").route(web::post().to(offer)))
+            .service(at("/whereabouts", "POST").route(web::post().to(whereabouts)))
             .service(at("/live", "GET").route(web::get().to(live)))
             .default_service(web::to(async || {
                 let detail = "version 1 of the protocol has no such address";
@@ -299,6 +301,16 @@ async fn offer(hub: HubData, request: HttpRequest, body: Payload) -> HttpRespons
         let hub = its(&hub)?;
         let node = hub.authenticate(bearer(&request)).await?;
         hub.offer(&node, read::<Offer>(&request, body).await?).await
+    };
+    answer(&request, answered.await)
+}
+
+/// `POST /sync/v1/whereabouts`: how far records have come.
+async fn whereabouts(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse {
+    let answered = async {
+        let hub = its(&hub)?;
+        let node = hub.authenticate(bearer(&request)).await?;
+        hub.whereabouts(&node, &read::<Whereabouts>(&request, body).await?).await
     };
     answer(&request, answered.await)
 }

@@ -19,6 +19,7 @@ use crate::domain::ids::Partition;
 use crate::domain::protocol::{
     Enrol, Enrolled, Failure, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Snapshot, Welcome,
 };
+use crate::domain::reach::{Located, Whereabouts};
 use crate::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
 use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
@@ -343,6 +344,10 @@ impl Transport for HttpTransport {
 
     fn meter(&self) -> Arc<Talk> {
         self.meter.clone()
+    }
+
+    async fn whereabouts(&self, asked: &Whereabouts) -> Result<Located, Failure> {
+        self.ask("whereabouts", asked).await
     }
 
     async fn snapshot(&self, partition: &Partition) -> Result<Manifest, Failure> {

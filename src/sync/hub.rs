@@ -2,6 +2,7 @@
 
 mod lives;
 mod push;
+mod reach;
 mod reconcile;
 mod snapshots;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use self::reach::Known;
 use self::snapshots::Snapshots;
 use super::enrolment::{self, NodeRecord};
 use super::listener::Listener;
@@ -26,11 +28,12 @@ use crate::domain::ids::{NodeId, Partition};
 use crate::domain::protocol::{
     Above, Below, Enrol, Enrolled, Head, Hello, Limits, PROTOCOLS, Problem, Pull, Pulled, Welcome, agree, problem,
 };
+use crate::domain::reach::Sites;
 use crate::domain::save::Save;
 use crate::domain::scope::Scope;
 use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
-use crate::node::{Identity, KnownNode, Node, NodeChange, NodeError, Nodes, World};
+use crate::node::{Holder, Identity, KnownNode, Node, NodeChange, NodeError, Nodes, World};
 use crate::store::{LocalChange, PartitionState, Store, StoreError};
 
 /// Judges a save by the rights of its author; `Err` says why it may not be.
@@ -49,6 +52,7 @@ pub struct Hub {
     permits: Permits,
     limits: Limits,
     contacts: Mutex<BTreeMap<NodeId, Contact>>,
+    reach: Mutex<Known>,
     snapshots: Snapshots,
     closing: watch::Sender<bool>,
     switchboard: Arc<Switchboard>,
@@ -191,6 +195,7 @@ impl Hub {
             permits,
             limits: Limits::default(),
             contacts: Mutex::new(contacts),
+            reach: Mutex::default(),
             snapshots: Snapshots::default(),
             closing: watch::Sender::new(false),
             switchboard: Arc::default(),
@@ -469,7 +474,7 @@ impl Hub {
             past: None,
             id: below.node,
             name: below.name.clone(),
-            scope: by.scope.clone(),
+            scope: below.scope.as_ref().map_or_else(|| by.scope.clone(), Scope::to_json),
             relays: false,
             via: Some(below.via.clone().unwrap_or_else(|| by.name.clone())),
             enrolled_at: by.enrolled_at,
@@ -494,6 +499,8 @@ impl Hub {
             waiting: node.waiting.unwrap_or(0),
             in_step: node.in_step,
             via: node.via,
+            // one that cannot be read is left out, and taken for what this edge may hold
+            scope: Scope::from_json(&node.scope).ok(),
         });
         Ok(below.take(MAX_BELOW).collect())
     }
@@ -536,6 +543,14 @@ impl Nodes for Hub {
         known.extend(self.beyond(&known));
         known.sort_by(|a, b| (a.revoked, &a.name, a.id).cmp(&(b.revoked, &b.name, b.id)));
         Ok(known)
+    }
+
+    async fn sites(&self, of: &[(Partition, u64)]) -> std::result::Result<Vec<Sites>, NodeError> {
+        Ok(self.counted(of).await?)
+    }
+
+    async fn holders(&self, partition: &Partition, seq: u64) -> std::result::Result<Vec<Holder>, NodeError> {
+        Ok(self.by_name(partition, seq).await?)
     }
 
     fn serves(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -10,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
+use super::asker::Asker;
 use super::carry::Carrier;
 use super::clock::Offset;
 use super::hub::Hub;
@@ -19,7 +21,7 @@ use super::transport::{LiveEvent, Switch, Transport};
 use crate::domain::protocol::Above;
 use crate::domain::session::{Event, Session, Status, Step};
 use crate::meter::Talk;
-use crate::node::{self, Identity, LinkStatus, NodeRole, World};
+use crate::node::{self, Identity, LinkStatus, NodeRole, Reached, Sought, World};
 use crate::store::{LocalChange, Notice, Request, Store, StoreError};
 
 const KIND: &str = "link";
@@ -43,6 +45,7 @@ pub struct LinkSettings {
 pub struct Link {
     status: watch::Receiver<LinkStatus>,
     meter: Arc<Talk>,
+    asker: Arc<Asker>,
     control: mpsc::UnboundedSender<Control>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -76,6 +79,8 @@ impl Link {
         };
         let shown = Shown { url, hub_name, world: world.clone(), offset: offset.clone(), began: None, above: None };
         let meter = transport.meter();
+        let asker = Asker::new(transport.clone(), world.clone(), offset.clone());
+        below.iter().for_each(|(_, relay)| relay.asks_by(&asker));
         let mut runner = Runner {
             meter: meter.clone(),
             notices: store.notices(),
@@ -93,11 +98,12 @@ impl Link {
             status: watch::Sender::new(blank()),
             healed: 0,
             told: node::LinkState::Behind,
+            asker: asker.clone(),
         };
         let status = runner.status.subscribe();
         runner.publish();
         let task = tokio::spawn(async move { runner.run().await });
-        Ok(Arc::new(Self { status, meter, control, task: Mutex::new(Some(task)) }))
+        Ok(Arc::new(Self { status, meter, asker, control, task: Mutex::new(Some(task)) }))
     }
 
     /// Ends it, and returns when nothing of it writes any more.
@@ -111,6 +117,7 @@ impl Link {
     }
 }
 
+#[async_trait]
 impl node::Link for Link {
     fn status(&self) -> LinkStatus {
         self.status.borrow().clone()
@@ -136,6 +143,10 @@ impl node::Link for Link {
     fn meter(&self) -> Option<Arc<Talk>> {
         Some(self.meter.clone())
     }
+
+    async fn reach(&self, of: &[Sought], patience: Duration) -> Vec<Option<Reached>> {
+        self.asker.reach(of, patience).await
+    }
 }
 
 struct Runner {
@@ -159,6 +170,7 @@ struct Runner {
     healed: u64,
     /// The state that was told in the log.
     told: node::LinkState,
+    asker: Arc<Asker>,
 }
 
 enum Live {
@@ -447,6 +459,7 @@ impl Runner {
 
     fn publish(&mut self) {
         let status = self.shown.of(self.session.status(), self.now());
+        self.asker.stands(status.state, status.above.is_some());
         if let Some((_, relay)) = &self.carrier.below {
             relay.stands(Above {
                 name: status.hub_name.clone(),

@@ -4,6 +4,7 @@
 //! the store. Here are the sockets, the waits and the retries between the two: [`Link`] runs an edge's side, [`Hub`]
 //! answers, [`http`] puts it on the network. Nothing here judges what people wrote.
 
+mod asker;
 mod carry;
 mod clock;
 mod enrolment;

@@ -1,10 +1,11 @@
 //! An edge between its hub and edges of its own: what the hub lets it hold and do, and how the two stand.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::asker::Asker;
 use super::clock::Offset;
 use crate::domain::protocol::{Above, Welcome};
 use crate::domain::scope::Scope;
@@ -33,6 +34,8 @@ pub struct Relay {
     above: Mutex<Above>,
     stirred: watch::Sender<()>,
     offset: Arc<Offset>,
+    /// For asking the hub how far records have come.
+    asker: OnceLock<Arc<Asker>>,
 }
 
 impl Relay {
@@ -50,7 +53,17 @@ impl Relay {
             above: Mutex::new(above),
             stirred: watch::Sender::new(()),
             offset,
+            asker: OnceLock::new(),
         }))
+    }
+
+    pub(super) fn asks_by(&self, asker: &Arc<Asker>) {
+        // that of a link which was started again asks the same hub
+        let _ = self.asker.set(asker.clone());
+    }
+
+    pub(super) fn asker(&self) -> Option<&Arc<Asker>> {
+        self.asker.get()
     }
 
     pub fn grant(&self) -> Grant {

@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::domain::ids::Partition;
 use crate::domain::protocol::{Failure, Hello, Hint, Pull, Pulled, Push, Pushed, Welcome};
+use crate::domain::reach::{Located, Whereabouts};
 use crate::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
 use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
@@ -26,6 +27,10 @@ pub trait Transport: Send + Sync {
     /// meanwhile.
     async fn chunk(&self, _: ChunkHash, _then: Option<ChunkHash>) -> Result<Vec<u8>, Failure> {
         Err(Failure::NoChunk("no chunks come this way".into()))
+    }
+    /// How far records have come; only asked for showing.
+    async fn whereabouts(&self, _: &Whereabouts) -> Result<Located, Failure> {
+        Err(Failure::Rejected("how far records have come is not told this way".into()))
     }
     /// Listens for hints about numbers above `since` and hands them on, until it fails.
     async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure;

@@ -212,18 +212,40 @@ pub struct RecordPage {
     pub name: String,
     /// Below the name, if anything is to be said: "WO-2417 · In progress".
     pub fact: Option<Shown>,
-    pub reach: Option<Reach>,
+    pub reach: Option<ReachLine>,
     /// What is wrong with it, field and sentence, if it no longer fits its form.
     pub errors: Vec<(String, String)>,
     pub sections: Vec<Section>,
     /// The latest of its history.
     pub history: Vec<Happening>,
     pub history_total: u64,
-    pub places: Vec<NodeRow>,
+    pub places: Option<Places>,
     /// Saves in it that the hub did not accept, as far as they are this person's business.
     pub denied: Vec<Denied>,
     /// Who put it in the bin and when: "Tomás Reyes put it in the bin at 14:20".
     pub binned: Option<String>,
+}
+
+/// How far a record has come, and the partial that `GET /records/{type}/{id}/reach` answers with.
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "records/reach.html")]
+pub struct ReachLine {
+    pub type_name: String,
+    pub id: String,
+    pub reach: Reach,
+    /// There is something to wait for: the line asks again.
+    pub goes_on: bool,
+}
+impl HtmlSafe for ReachLine {}
+
+/// Where a record is, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// "2 of 3 sites have it"; empty: the rows stand for themselves.
+    pub words: String,
+    pub rows: Vec<NodeRow>,
+    /// "and 9,950 more".
+    pub more: String,
 }
 
 /// `GET /records/{type}/{id}/history`.

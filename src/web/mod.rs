@@ -17,6 +17,7 @@ mod security;
 mod sent;
 mod serve;
 pub mod session;
+mod travel;
 mod urlencoded;
 
 use std::sync::Arc;

@@ -30,6 +30,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .service(both("/records/{type}/{id}", record::show, record::change))
         .service(both("/records/{type}/{id}/edit", form::edit, form::save))
         .service(only_get("/records/{type}/{id}/history", history::show))
+        .service(only_get("/records/{type}/{id}/reach", record::come))
         .service(only_get("/attention", attention::show))
         .service(only_post("/conflicts/{id}", attention::decide))
         .service(only_post("/quarantine/{id}", quarantine::decide))

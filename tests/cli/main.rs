@@ -8,6 +8,7 @@ mod directory;
 mod doctor;
 mod figures;
 mod joining;
+mod reaching;
 mod records;
 mod run;
 mod serving;

@@ -34,7 +34,8 @@ use outpost::views::part::{
 };
 use outpost::views::reading::{Note, Notes, Reader};
 use outpost::views::records::{
-    Column, Filters, FormPage, HistoryPage, ListPage, LiveLine, Menu, RecordPage, Row, Slot, Sorted, TypeHead,
+    Column, Filters, FormPage, HistoryPage, ListPage, LiveLine, Menu, Places, ReachLine, RecordPage, Row, Slot, Sorted,
+    TypeHead,
 };
 use outpost::views::session::{LoginPage, Sample, SetupErrors, SetupPage};
 use outpost::views::sync::{Edge, Figure, LinkCard, SyncPage, Waiting};

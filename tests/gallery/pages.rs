@@ -89,8 +89,13 @@ pub fn pages() -> Vec<(&'static str, String)> {
         "record-invalid",
         RecordPage {
             errors,
-            places: vec![],
-            reach: Some(Reach::new(Stage::Here, "Saved here 14:32, not yet at hub")),
+            places: None,
+            reach: Some(ReachLine {
+                type_name: "work-order".into(),
+                id: "018f3c1e-77aa-7000-8000-0123456789ab".into(),
+                reach: Reach::new(Stage::Here, "Saved here 14:32, not yet at hub"),
+                goes_on: true,
+            }),
             ..record_page(edge(here()))
         }
         .render(),

@@ -171,16 +171,25 @@ pub fn record_page(frame: Frame) -> RecordPage {
         id: "018f3c1e-77aa-7000-8000-0123456789ab".into(),
         name: reader.name_of(&data).expect("a name"),
         fact: Some(Shown::Chip(Chip::new(Tone::Info, "In progress"))),
-        reach: Some(Reach::new(Stage::Hub, "Saved on Platform 7 14:30 · at hub 14:31 · on 2 of 3 sites")),
+        reach: Some(ReachLine {
+            type_name: "work-order".into(),
+            id: "018f3c1e-77aa-7000-8000-0123456789ab".into(),
+            reach: Reach::new(Stage::Hub, "Saved on Platform 7 14:30 · at hub · on 2 of 3 sites"),
+            goes_on: true,
+        }),
         errors: vec![],
         sections: reader.sections(&data, &notes),
         history: history(),
         history_total: 14,
-        places: vec![
-            node(Tone::Ok, "check", "Tern Bay hub", "since 14:31"),
-            node(Tone::Ok, "check", "Platform 7", "since 14:30, where it was typed"),
-            node(Tone::Wait, "clock", "Boat Alma", "has the version of Tue 18:40"),
-        ],
+        places: Some(Places {
+            words: "2 of 3 sites have it".into(),
+            rows: vec![
+                node(Tone::Wait, "clock", "Boat Alma", "not yet, last seen 3 h ago"),
+                node(Tone::Ok, "check", "North clinic", "has it"),
+                node(Tone::Ok, "check", "Platform 7", "has it"),
+            ],
+            more: String::new(),
+        }),
         denied: vec![],
         binned: None,
     }

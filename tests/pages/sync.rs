@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use outpost::domain::ids::NodeId;
 use outpost::domain::people::{Actor, Role};
-use outpost::node::{KnownNode, Link, LinkState, LinkStatus, NodeChange, NodeError, Nodes};
+use outpost::domain::protocol::Above;
+use outpost::node::{KnownNode, Link, LinkState, LinkStatus, NodeChange, NodeError, Nodes, Reached, Sites, Sought};
 use outpost::store::{LocalChange, Request};
 use outpost::web::{Demo, DemoPerson, Switch};
 use reqwest::Method;
@@ -18,25 +19,28 @@ use tokio::sync::watch;
 use crate::browser::{Beside, PASSWORD, Site};
 use crate::support::BEGIN;
 
-/// A link that is what it is told to be.
-struct Held(watch::Sender<LinkStatus>);
+/// A link that is what it is told to be, and says so much of how far records have come.
+struct Held(watch::Sender<LinkStatus>, Mutex<Option<Reached>>);
 
 impl Held {
     fn new(state: LinkState) -> Arc<Self> {
-        Arc::new(Self(watch::Sender::new(LinkStatus {
-            url: "http://hub.example".into(),
-            hub_name: "Tern Bay".into(),
-            state,
-            since: BEGIN,
-            last_contact: Some(BEGIN),
-            reason: Some("connection refused".into()),
-            next_try: Some(BEGIN + 40_000),
-            pending_out: 0,
-            pending_in: 3,
-            in_step: state == LinkState::InStep,
-            clock_ahead: None,
-            above: None,
-        })))
+        Arc::new(Self(
+            watch::Sender::new(LinkStatus {
+                url: "http://hub.example".into(),
+                hub_name: "Tern Bay".into(),
+                state,
+                since: BEGIN,
+                last_contact: Some(BEGIN),
+                reason: Some("connection refused".into()),
+                next_try: Some(BEGIN + 40_000),
+                pending_out: 0,
+                pending_in: 3,
+                in_step: state == LinkState::InStep,
+                clock_ahead: None,
+                above: None,
+            }),
+            Mutex::default(),
+        ))
     }
 
     fn set(&self, state: LinkState) {
@@ -44,6 +48,7 @@ impl Held {
     }
 }
 
+#[async_trait]
 impl Link for Held {
     fn status(&self) -> LinkStatus {
         self.0.borrow().clone()
@@ -63,6 +68,10 @@ impl Link for Held {
 
     fn resume(&self) {
         self.set(LinkState::InStep);
+    }
+
+    async fn reach(&self, of: &[Sought], _: Duration) -> Vec<Option<Reached>> {
+        vec![*self.1.lock().expect("no panic"); of.len()]
     }
 }
 
@@ -169,6 +178,71 @@ async fn a_hub_shows_its_edges_invites_and_withdraws() {
     assert!(nodes.0.lock().expect("no panic")[0].revoked);
     browser.press("/nodes/0000000000000009", &[("_do", "revoke")]).await.expect(404);
     site.browser(Role::Designer).await.get("/nodes").await.expect(403);
+}
+
+#[actix_web::test]
+async fn an_edge_says_at_a_record_how_far_it_has_come_and_since_when_it_knows() {
+    let link = Held::new(LinkState::InStep);
+    let site = Site::with(Beside { link: Some(link.clone()), ..Beside::default() }).await;
+    let path = site.make("work-order", json!({"title": "Seal"})).await;
+    let browser = site.browser(Role::Viewer).await;
+    let words = async || browser.get(&path).await.expect(200).words("#reach").join("");
+    let brief = async || browser.get("/records/work-order").await.expect(200).words("td .reach").join("");
+    let told = |at_hub, have, age: i64| {
+        let sites = Some(Sites { have, of: 3, age: 0 });
+        *link.1.lock().expect("no panic") = Some(Reached { at_hub, sites, as_of: BEGIN - age });
+    };
+    assert_eq!((words().await, brief().await), ("Saved here 09:00 · at hub".into(), "at hub".into()));
+    told(true, 2, 0);
+    assert_eq!(words().await, "Saved here 09:00 · at hub · on 2 of 3 sites");
+    assert_eq!(brief().await, "on 2 of 3 sites");
+    let part = browser.get(&format!("{path}/reach")).await.expect(200);
+    assert!(part.has("p#reach[hx-trigger] .reach[data-reach=hub]") && !part.text.contains("<html"), "{}", part.text);
+    told(true, 3, 0);
+    let part = browser.get(&format!("{path}/reach")).await.expect(200);
+    assert_eq!(part.words("#reach"), ["Saved here 09:00 · at hub · on 3 sites"]);
+    assert!(part.has(".reach[data-reach=sites]") && !part.has("[hx-trigger]"), "there is nothing to wait for");
+    told(true, 0, 0);
+    assert_eq!(words().await, "Saved here 09:00 · at hub · on no site yet");
+    // what was told long ago is said with its time
+    told(true, 2, 600_000);
+    assert_eq!(words().await, "Saved here 09:00 · at hub · on 2 of 3 sites, as of 10 min ago");
+    assert_eq!(brief().await, "at hub");
+    *link.1.lock().expect("no panic") = None;
+    link.set(LinkState::Offline);
+    assert_eq!(words().await, "Saved here 09:00 · at hub · on how many sites is not known out of reach");
+    // below an edge, that one is not the hub
+    link.0.send_modify(|status| {
+        status.state = LinkState::InStep;
+        status.above = Some(Above { name: "Shore".into(), in_step: false, waiting: 2, last_contact: None });
+    });
+    assert_eq!(words().await, "Saved here 09:00 · at Tern Bay");
+    *link.1.lock().expect("no panic") = Some(Reached { at_hub: false, sites: None, as_of: BEGIN });
+    assert_eq!(words().await, "Saved here 09:00 · at Tern Bay, not yet at hub");
+    browser.get(&format!("/records/work-order/{}/reach", uuid::Uuid::nil())).await.expect(404);
+}
+
+#[actix_web::test]
+async fn a_hub_says_at_a_record_which_sites_have_it() {
+    let nodes = below();
+    nodes.0.lock().expect("no panic")[1].last_contact = Some(BEGIN - 3 * 3_600_000);
+    let site = Site::with(Beside { nodes: Some(nodes.clone()), ..Beside::default() }).await;
+    let browser = site.browser(Role::Viewer).await;
+    // nobody else may hold this
+    let elsewhere =
+        site.make("inspection", json!({"site": "platform-7", "area": "Galley", "inspected_on": "2026-11-03"})).await;
+    let page = browser.get(&elsewhere).await.expect(200);
+    assert!(!page.has(".reach") && !page.has("#h-where"));
+    nodes.0.lock().expect("no panic").iter_mut().for_each(|node| node.scope = json!({"work-order": true}));
+    let path = site.make("work-order", json!({"title": "Seal"})).await;
+    let page = browser.get(&path).await.expect(200);
+    assert_eq!(page.words("#reach"), ["Saved here 09:00 · on 1 of 2 sites"]);
+    assert_eq!(page.words("details.change > summary"), ["1 of 2 sites has it"]);
+    page.says("Platform 7 has it").says("Boat Alma not yet, last seen 3 h ago");
+    nodes.0.lock().expect("no panic")[1].in_step = true;
+    let page = browser.get(&path).await.expect(200);
+    assert_eq!(page.words("#reach"), ["Saved here 09:00 · on 2 sites"]);
+    assert_eq!(browser.get("/records/work-order").await.expect(200).words("td .reach"), ["on 2 sites"]);
 }
 
 /// Reads hints until one of this name came.

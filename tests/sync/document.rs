@@ -3,6 +3,7 @@
 use outpost::domain::protocol::{
     Enrol, Enrolled, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Snapshot, Welcome,
 };
+use outpost::domain::reach::{Located, Whereabouts};
 use outpost::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
 use outpost::domain::snapshot::Manifest;
 use serde::Serialize;
@@ -42,6 +43,8 @@ fn the_examples_in_the_document_are_messages() {
             "fetched" => same::<Fetched>(&example),
             "offer" => same::<Offer>(&example),
             "offered" => same::<Offered>(&example),
+            "whereabouts" => same::<Whereabouts>(&example),
+            "located" => same::<Located>(&example),
             "problem" => same::<Problem>(&example),
             other => panic!("no message is called {other}"),
         }
@@ -65,6 +68,8 @@ fn the_examples_in_the_document_are_messages() {
         "fetched",
         "offer",
         "offered",
+        "whereabouts",
+        "located",
         "hints",
         "problem",
     ] {

@@ -229,6 +229,13 @@ async fn saves_wait_in_the_outbox_in_order_until_they_are_acknowledged(kind_of: 
         site.create("note", number, json!({"title": "x".repeat(100)})).await;
     }
     let all = site.unsent(1 << 20).await;
+    let notes = |numbers: std::ops::RangeInclusive<u128>| -> Vec<_> {
+        numbers.map(|number| (TypeName::custom("note").expect("a name"), id(number))).collect()
+    };
+    let mut asked = notes(0..=7);
+    asked.push((TypeName::custom("other").expect("a name"), id(1)));
+    let unsent = site.store.unsent(&asked).await.expect("works");
+    assert_eq!(unsent, notes(1..=5).into_iter().collect(), "and what is not here is not unsent");
     let ids: Vec<RecordId> = all.iter().map(|save| save.records[0].id).collect();
     assert_eq!(ids, (1..=5).map(id).collect::<Vec<_>>());
     assert_eq!(site.unsent(1).await.len(), 1, "one at least");
@@ -241,6 +248,9 @@ async fn saves_wait_in_the_outbox_in_order_until_they_are_acknowledged(kind_of: 
     assert_eq!(site.unsent(two).await.len(), 2);
     assert_eq!(site.unsent(two - 1).await.len(), 1);
     site.write(Request::Acknowledge(vec![all[0].id, all[2].id, SaveId(99)])).await;
+    let unsent = site.store.unsent(&notes(1..=3)).await.expect("works");
+    assert_eq!(unsent, notes(2..=2).into_iter().collect());
+    assert!(site.store.unsent(&[]).await.expect("works").is_empty());
     site.write(Request::Acknowledge(vec![all[0].id])).await;
     assert_eq!(site.store.waiting().await.expect("works"), 3);
     let left: Vec<RecordId> = site.unsent(1 << 20).await.iter().map(|save| save.records[0].id).collect();

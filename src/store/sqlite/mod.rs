@@ -19,6 +19,7 @@ mod setup;
 mod walk;
 mod writer;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -194,6 +195,10 @@ impl Store for Sqlite {
 
     async fn waiting(&self) -> Result<u64, StoreError> {
         self.count_outbox().await
+    }
+
+    async fn unsent(&self, of: &[(TypeName, RecordId)]) -> Result<HashSet<(TypeName, RecordId)>, StoreError> {
+        self.read_unsent(of).await
     }
 
     async fn partitions(&self) -> Result<Vec<PartitionState>, StoreError> {

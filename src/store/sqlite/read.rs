@@ -1,10 +1,11 @@
 //! Reading: each method one statement, so one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{PoisonError, RwLockReadGuard};
 
 use serde_json::{Value, json};
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::load::{save_of, stamp, stamp_of};
@@ -218,6 +219,37 @@ impl Sqlite {
     pub(super) async fn count_outbox(&self) -> Result<u64, StoreError> {
         let row = sqlx::query("select count(*) from outbox").fetch_one(&self.readers).await.map_err(failed)?;
         Ok(row.try_get::<i64, _>(0).map_err(failed)? as u64)
+    }
+
+    pub(super) async fn read_unsent(
+        &self,
+        of: &[(TypeName, RecordId)],
+    ) -> Result<HashSet<(TypeName, RecordId)>, StoreError> {
+        let keys: Vec<_> = {
+            let names = self.names();
+            let key = |(name, id): &(TypeName, RecordId)| Some((names.types.find(name)?, id.simple().to_string()));
+            of.iter().filter_map(key).collect()
+        };
+        if keys.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let found = sqlx::query(
+            "select r.type, r.id
+             from json_each(?1) as k
+             cross join record as r on r.type = k.value ->> 0 and r.id = unhex(k.value ->> 1) and r.facet = 0
+             where exists (select 1 from unsent as u where u.record = r.number)",
+        );
+        let keys = serde_json::to_string(&keys).map_err(|err| StoreError::Damaged(err.to_string()))?;
+        let found = found.bind(keys).fetch_all(&self.readers).await.map_err(failed)?;
+        let names = self.names();
+        let key = |row: &SqliteRow| {
+            let ordinal = row.try_get(0).map_err(failed)?;
+            let id: Vec<u8> = row.try_get(1).map_err(failed)?;
+            let damaged = || StoreError::Damaged("the key of an unsent record".into());
+            let name = names.types.get(ordinal).ok_or_else(damaged)?.clone();
+            Ok((name, RecordId::from_slice(&id).map_err(|_| damaged())?))
+        };
+        found.iter().map(key).collect()
     }
 
     pub(super) async fn read_partitions(&self) -> Result<Vec<PartitionState>, StoreError> {

@@ -15,7 +15,7 @@ mod problem;
 mod quarantine;
 pub(super) mod query;
 mod records;
-mod time;
+pub(super) mod time;
 mod types;
 mod write;
 

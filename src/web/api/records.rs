@@ -1,5 +1,7 @@
 //! Records: listed, made, read, changed, binned and brought back, and their history.
 
+use std::time::Duration;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -16,6 +18,7 @@ use crate::domain::record::hash::Hash;
 use crate::node::{NodeError, Patch, etag};
 use crate::store::{Held, HistoryLine};
 use crate::web::App;
+use crate::web::travel::Travel;
 
 /// `GET /types/{type}/records`
 pub async fn list(req: HttpRequest, app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
@@ -59,7 +62,7 @@ pub async fn create(
 
 /// The id and the data of a new record. What a `GET` tells beside them may come back, and says nothing here.
 fn new_record(members: Map<String, Value>) -> Result<(Option<RecordId>, Value), Problem> {
-    const TOLD: [&str; 7] = ["type", "schema_version", "valid", "errors", "deleted", "updated_at", "fields"];
+    const TOLD: [&str; 8] = ["type", "schema_version", "valid", "errors", "deleted", "updated_at", "fields", "reach"];
     let (mut id, mut data) = (None, None);
     for (name, value) in members {
         match (name.as_str(), value) {
@@ -189,6 +192,19 @@ async fn text(app: &App, held: &Held) -> Vec<u8> {
     let who = Who::of(app, held).await;
     let mut out = Vec::with_capacity(2048);
     write::record(&mut out, &app.node, held, Some(&who));
+    // how far it has come is no part of the version, and told to whoever reads the whole
+    match Travel::of(app, std::slice::from_ref(held), Duration::ZERO).await {
+        Ok(travel) => {
+            if let Some(reach) = travel.json(held) {
+                out.truncate(out.len() - 1);
+                out.extend_from_slice(b",\"reach\":");
+                write::put(&mut out, &reach);
+                out.push(b'}');
+            }
+        }
+        // the record is well all the same
+        Err(err) => tracing::warn!("how far a record has come cannot be told: {err}"),
+    }
     out
 }
 

@@ -1,12 +1,13 @@
 //! `/records/{type}`: the list of a type's records, and its bin.
 
+use std::time::Duration;
+
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use serde_json::Value;
 
 use super::read::{Names, Reading, address, so_many};
-use super::travel::Travel;
 use crate::domain::form::is_date;
 use crate::domain::json;
 use crate::domain::people::Role;
@@ -14,7 +15,7 @@ use crate::domain::schema::{Field, Kind, Schema};
 use crate::node::Type;
 use crate::store::{Filter, Flags, Held, Operator, Query, Sort, SortKey};
 use crate::views::frame::Here;
-use crate::views::part::{Empty, Link, Reach, Tab, counted, grouped};
+use crate::views::part::{Empty, Link, Tab, counted, grouped};
 use crate::views::records::{Column, Filters, ListPage, LiveLine, Menu, Row, Slot, Sorted};
 use crate::views::value::Shown;
 use crate::web::api::query::{OPERATORS, filter as read_filter, sort as read_sort};
@@ -22,6 +23,7 @@ use crate::web::error::{WebError, WebResult};
 use crate::web::frame::living;
 use crate::web::htmx::{Htmx, show_as};
 use crate::web::session::Signed;
+use crate::web::travel::Travel;
 use crate::web::urlencoded;
 
 const PAGE: usize = 50;
@@ -129,7 +131,7 @@ pub async fn show(signed: Signed, type_name: Path<String>) -> WebResult {
     let status = if error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let layout = Layout::of(&reading, &asked);
     let names = Names::of(&signed.app).await?;
-    let travel = Travel::of(&signed.app).await?;
+    let travel = Travel::of(&signed.app, &page.items, Duration::ZERO).await?;
     let tallies = signed.node().store().tallies().await?;
     let binned = tallies.iter().find(|tally| tally.type_name == reading.found.name).map_or(0, |tally| tally.binned);
     let total = if asked.is_bin { binned } else { living(&tallies, &reading.found.name) };
@@ -415,10 +417,7 @@ fn row(
         note,
         cells: layout.pointers.iter().map(|pointer| reader.cell(pointer, &held.document.value)).collect(),
         // the time stands below it
-        reach: travel.reach(held).map(|reach| match reach.words.strip_prefix("saved here, ") {
-            Some(rest) => Reach { words: rest.to_owned(), ..reach },
-            None => reach,
-        }),
+        reach: travel.brief(held, &signed.clock()),
         at: signed.clock().when_millis(at.time.millis()),
         is_live,
     }

@@ -17,7 +17,6 @@ mod read;
 pub mod record;
 pub mod sign;
 pub mod sync;
-mod travel;
 pub mod types;
 
 use uuid::Uuid;

@@ -5,20 +5,20 @@ use actix_web::web::Path;
 use super::id;
 use super::quarantine::of_record;
 use super::read::{Names, Reading, happenings, positional, versus};
-use super::sync::rows;
-use super::travel::Travel;
+use super::sync::places;
 use crate::domain::people::Operation;
 use crate::node::Verdict;
 use crate::store::{Flags, Held};
 use crate::views::frame::Here;
-use crate::views::part::{Chip, Reach, Tone};
+use crate::views::part::{Chip, Tone};
 use crate::views::reading::Notes;
-use crate::views::records::RecordPage;
+use crate::views::records::{ReachLine, RecordPage};
 use crate::views::value::Shown;
 use crate::web::error::{WebError, WebResult};
 use crate::web::htmx::show as shown;
 use crate::web::sent::Sent;
 use crate::web::session::{Done, Signed, local_path};
+use crate::web::travel::{MOMENT, Travel};
 
 /// As much of the history as stands beside a record.
 const LATEST: usize = 5;
@@ -38,28 +38,38 @@ pub async fn show(signed: Signed, at: Path<(String, String)>) -> WebResult {
         id: held.id.to_string(),
         name: reading.name(&held),
         fact: fact(&reading, &held),
-        reach: reach(&signed, &held).await?,
+        reach: reach(&signed, &names, &held).await?,
         errors,
         sections: reading.reader().sections(&held.document.value, &notes),
         history_total: total as u64,
         history,
-        places: rows(&signed).await?,
+        places: places(&signed, &held).await?,
         denied: of_record(&signed, &names, &held).await?,
         binned: binned(&signed, &names, &held),
     })
 }
 
 /// "Saved here 14:32, not yet at hub".
-async fn reach(signed: &Signed, held: &Held) -> Result<Option<Reach>, WebError> {
-    let at = signed.clock().when_millis(held.state.latest().time.millis()).words;
-    let travel = Travel::of(&signed.app).await?;
-    Ok(travel.reach(held).map(|reach| {
-        let words = match reach.words.strip_prefix("saved here, ") {
-            Some(rest) => format!("Saved here {at}, {rest}"),
-            None => format!("Saved {at}, {}", reach.words),
-        };
-        Reach { words, ..reach }
+async fn reach(signed: &Signed, names: &Names<'_>, held: &Held) -> Result<Option<ReachLine>, WebError> {
+    let travel = Travel::of(&signed.app, std::slice::from_ref(held), MOMENT).await?;
+    let place = names.place(held.state.latest().author.node);
+    Ok(travel.whole(held, &place, &signed.clock()).map(|reach| ReachLine {
+        type_name: held.type_name.to_string(),
+        id: held.id.to_string(),
+        goes_on: !travel.is_everywhere(held),
+        reach,
     }))
+}
+
+/// `GET /records/{type}/{id}/reach`: how far it has come, for a page that is open.
+pub async fn come(signed: Signed, at: Path<(String, String)>) -> WebResult {
+    let (type_name, record) = at.into_inner();
+    let held = signed.node().record(&signed.actor, &type_name, id(&record)?).await?;
+    let names = Names::of(&signed.app).await?;
+    match reach(&signed, &names, &held).await? {
+        Some(line) => shown(&line),
+        None => Err(WebError::Nowhere),
+    }
 }
 
 /// The state of the record, where it has a field for that: its first choice.

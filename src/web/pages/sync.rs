@@ -7,9 +7,11 @@ use super::read::{Names, Readings, address};
 use crate::domain::ids::TypeName;
 use crate::domain::people::{Operation, Role};
 use crate::domain::save::Save;
-use crate::node::{KnownNode, Link as NodeLink, LinkState, LinkStatus};
+use crate::node::{Holder, KnownNode, Link as NodeLink, LinkState, LinkStatus};
+use crate::store::Held;
 use crate::views::frame::{self, Here};
 use crate::views::part::{Link, NodeRow, Tone, counted, grouped};
+use crate::views::records::Places;
 use crate::views::sync::{Edge, Figure, LinkCard, SyncPage, Waiting};
 use crate::views::value::Clock;
 use crate::web::error::{WebError, WebResult};
@@ -17,6 +19,7 @@ use crate::web::frame::{hub_name, state};
 use crate::web::htmx::{Htmx, show as shown};
 use crate::web::sent::Sent;
 use crate::web::session::Signed;
+use crate::web::travel::ago;
 
 /// As many saves as are shown one by one.
 const SHOWN: usize = 50;
@@ -261,6 +264,58 @@ pub async fn rows(signed: &Signed) -> Result<Vec<NodeRow>, WebError> {
             name: node.name,
         })
         .collect())
+}
+
+/// As many sites as are told by name.
+const NAMED: usize = 50;
+
+/// Where a record is, by name: those first that do not have it.
+pub async fn places(signed: &Signed, held: &Held) -> Result<Option<Places>, WebError> {
+    let clock = signed.clock();
+    let mut places =
+        Places { rows: if signed.node().is_hub() { Vec::new() } else { rows(signed).await? }, ..Places::default() };
+    if let Some(nodes) = signed.app.nodes.as_ref().filter(|nodes| nodes.serves()) {
+        let holders = nodes.holders(&held.partition, held.seq).await?;
+        let have = holders.iter().filter(|holder| holder.has).count();
+        let of = holders.len();
+        places.rows.extend(holders.iter().take(NAMED).map(|holder| place(holder, &clock)));
+        if of > 0 {
+            let below = if signed.node().is_hub() { "" } else { " below" };
+            places.words = match have {
+                all if all == of => format!(
+                    "{}{below} {} it",
+                    counted(of as u64, "site", "sites"),
+                    if of == 1 { "has" } else { "have" }
+                ),
+                some => format!(
+                    "{some} of {}{below} {} it",
+                    counted(of as u64, "site", "sites"),
+                    if some == 1 { "has" } else { "have" }
+                ),
+            };
+        }
+        if of > NAMED {
+            places.more = format!("and {} more", grouped((of - NAMED) as u64));
+        }
+    }
+    Ok(Some(places).filter(|places| !places.rows.is_empty()))
+}
+
+/// "Platform 9: not yet, last seen 3 h ago".
+fn place(holder: &Holder, clock: &Clock) -> NodeRow {
+    let seen = match holder.last_contact {
+        Some(at) => format!("last seen {}", ago(at, clock)),
+        None => "not seen yet".to_owned(),
+    };
+    let (tone, icon, words) = match holder.has {
+        true => (Tone::Ok, "check", "has it".to_owned()),
+        false => (Tone::Wait, "clock", format!("not yet, {seen}")),
+    };
+    let name = match &holder.via {
+        Some(via) => format!("{} (via {via})", holder.name),
+        None => holder.name.clone(),
+    };
+    NodeRow { tone, icon, name, words }
 }
 
 /// `POST /sync`: now, pause, resume.
