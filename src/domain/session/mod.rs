@@ -246,7 +246,10 @@ impl Session {
                 self.push_bytes = self.limits.push_bytes;
             }
             Event::Forgot => {
-                self.forget.clear();
+                // should they be allowed again, they are read from the beginning
+                for partition in std::mem::take(&mut self.forget) {
+                    self.lanes.remove(&partition);
+                }
                 self.forgot = self.waiting == 0;
             }
             Event::Joined { partition, cursor, head, digest, rows } => {

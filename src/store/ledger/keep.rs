@@ -274,6 +274,8 @@ impl Draft<'_> {
                 continue;
             }
             let document = &held.document.value;
+            // a publication may come before its type: until then a record is where the hub says
+            self.told = (!self.judge.knows(&key.0)).then(|| held.partition.clone());
             if self.partition(&key.0, document) == held.partition {
                 let flags = self.flags(&key.0, &held.state, document, held.flags);
                 self.reflag(&held, flags);
