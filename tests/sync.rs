@@ -6,6 +6,8 @@ mod bad_input;
 mod document;
 #[path = "sync/first_copy.rs"]
 mod first_copy;
+#[path = "sync/forgetting.rs"]
+mod forgetting;
 #[path = "sync/hops.rs"]
 mod hops;
 #[path = "sync/identity.rs"]

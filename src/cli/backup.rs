@@ -15,7 +15,7 @@ use outpost::store::{Sqlite, Store};
 use outpost::world::SystemWorld;
 use serde_json::json;
 
-use super::host::{self, DATABASE};
+use super::host::{self, Absent, DATABASE};
 use super::lock::Lock;
 use super::{Failure, Result, print};
 use crate::config::Settings;
@@ -61,6 +61,7 @@ pub async fn back_up_to(backup: Backup, settings: &Settings) -> Result<()> {
     if file.is_dir() {
         return Err(Failure::new(format!("{} is a directory; name a file in it", file.display())));
     }
+    note_backup(settings).await?;
     let parent = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -87,6 +88,12 @@ pub async fn back_up_to(backup: Backup, settings: &Settings) -> Result<()> {
     kept.map_err(|err| unwritten(&err.error))?;
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(|err| unwritten(&err))?;
     told_of(&made, file, settings)
+}
+
+/// Has the node note that it may be put back to what it is now, so that nothing is forgotten that this would bring back.
+async fn note_backup(settings: &Settings) -> Result<()> {
+    let _: serde_json::Value = host::asked(settings, Absent::Refused, "backup", host::Ask::BackingUp).await?;
+    Ok(())
 }
 
 fn told_of(made: &Made, file: &Path, settings: &Settings) -> Result<()> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use outpost::node::{Caches, Identity, Node, NodeRole, Nodes, World};
+use outpost::node::{BackedUp, Caches, Identity, Node, NodeRole, Nodes, World};
 use outpost::store::Sqlite;
 use outpost::store::Store;
 use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Relay, Switch};
@@ -38,6 +38,8 @@ pub enum Ask {
     Node(node::Ask),
     Sync(sync::Ask),
     Openapi,
+    /// A backup is about to be made.
+    BackingUp,
 }
 
 /// A node that is open in this process.
@@ -65,6 +67,10 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value, Failure> {
         Ask::Node(ask) => node::execute(ask, on).await,
         Ask::Sync(ask) => sync::execute(ask, on).await,
         Ask::Openapi => Ok(outpost::web::api::openapi(&on.node)),
+        Ask::BackingUp => {
+            BackedUp::note(&**on.node.store(), on.node.now()).await?;
+            Ok(Value::Null)
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 use outpost::domain;
-use outpost::node::{KnownNode, NodeChange, Nodes};
+use outpost::node::{Keeping, KnownNode, NodeChange, Nodes, Order};
+use outpost::store::REMAINS;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ pub enum Node {
     List(List),
     Change(Change),
     Revoke(Revoke),
+    Forgetting(Forgetting),
 }
 
 /// Make a token with which one edge can join, and print it, this once
@@ -81,9 +83,45 @@ pub struct Revoke {
     id: String,
 }
 
+/// How long the hub waits for its edges before it forgets what was deleted
+///
+/// What is deleted for good, what moved elsewhere and what was decided is forgotten when every edge has heard of it, has
+/// nothing left to send, and every backup holds it that may still be restored. Without options: says how it stands.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outpost node forgetting --silent-days 90 --bin-days 365")]
+pub struct Forgetting {
+    /// Do not wait for an edge that is silent for longer; when it comes back it compares all it holds
+    #[arg(long, env = "OUTPOST_SILENT_DAYS", value_name = "DAYS")]
+    silent_days: Option<u32>,
+    /// For so long a backup may be restored
+    #[arg(long, env = "OUTPOST_BACKUP_DAYS", value_name = "DAYS")]
+    backup_days: Option<u32>,
+    /// Delete for good what is in the bin for so long; `never` keeps it
+    #[arg(long, env = "OUTPOST_BIN_DAYS", value_name = "DAYS")]
+    bin_days: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    silent_days: i64,
+    backup_days: i64,
+    bin_days: Option<i64>,
+    /// Records that are to be deleted for good, and wait for some edge to hear.
+    waiting: usize,
+    /// What deleted records were, which some edge may still have written in.
+    remains: usize,
+    /// Edges that are not waited for.
+    silent: Vec<String>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
+    Forgetting {
+        silent_days: Option<u32>,
+        backup_days: Option<u32>,
+        bin_days: Option<String>,
+    },
     Invite {
         name: String,
         #[serde(deserialize_with = "domain::json::deserialize")]
@@ -125,6 +163,9 @@ struct Shown {
     behind: Option<u64>,
     waiting: Option<u64>,
     in_step: bool,
+    /// It was silent for so long that nobody waits for it before something is forgotten.
+    #[serde(default)]
+    silent: bool,
     /// What the hub noticed of its data, in words.
     noticed: Option<String>,
 }
@@ -143,6 +184,7 @@ impl Shown {
             behind: known.behind,
             waiting: known.waiting,
             in_step: known.in_step,
+            silent: known.silent,
             noticed: known.past.map(|past| format!("since {} {}", print::rfc3339(past.since), past.noticed.words())),
         }
     }
@@ -151,6 +193,7 @@ impl Shown {
         match self {
             Self { revoked: true, .. } => "revoked".into(),
             Self { last_contact: None, .. } => "not heard of yet".into(),
+            Self { silent: true, .. } => "silent for too long".into(),
             Self { in_step: true, .. } => "in step".into(),
             Self { behind, waiting, .. } => {
                 format!("{} behind, {} waiting", behind.unwrap_or(0), waiting.unwrap_or(0))
@@ -166,6 +209,25 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
         Ask::Invite { name, scope, relays } => {
             let token = nodes.invite(&name, scope, relays).await?;
             answer(Invited { token, url: on.url.clone() })
+        }
+        Ask::Forgetting { silent_days, backup_days, bin_days } => {
+            let store = on.node.store();
+            let mut keeping = Keeping::load(&**store).await?;
+            if silent_days.is_some() || backup_days.is_some() || bin_days.is_some() {
+                on.must_be_hub("how long is waited for is said")?;
+                keeping = keeping.in_days(silent_days, backup_days, bin_days.as_deref()).map_err(Failure::new)?;
+                keeping.keep(&**store).await?;
+            }
+            nodes.forget().await?;
+            let days = |millis: i64| millis / (24 * 3_600_000);
+            answer(Kept {
+                silent_days: days(keeping.silent),
+                backup_days: days(keeping.backups),
+                bin_days: keeping.bin.map(days),
+                waiting: Order::all(&**store).await?.len(),
+                remains: store.locals(REMAINS).await?.len(),
+                silent: nodes.list().await?.into_iter().filter(|node| node.silent).map(|node| node.name).collect(),
+            })
         }
         Ask::List => answer(nodes.list().await?.into_iter().map(Shown::of).collect::<Vec<_>>()),
         Ask::Change { id, scope, relays } => {
@@ -234,6 +296,32 @@ pub async fn run(command: Node, settings: &Settings) -> Result<()> {
                 .collect();
             let none = "This hub has no edges yet; `outpost node invite` lets one in.";
             print::table(["ID", "NAME", "LAST CONTACT", "STATE", "SCOPE"], &rows, none)
+        }
+        Node::Forgetting(Forgetting { silent_days, backup_days, bin_days }) => {
+            let ask = host::Ask::Node(Ask::Forgetting { silent_days, backup_days, bin_days });
+            let kept: Kept = host::asked(settings, Absent::Refused, "node forgetting", ask).await?;
+            if settings.json {
+                return print::json(&kept);
+            }
+            print::line(format_args!(
+                "an edge is waited for as long as it was heard of within {} days",
+                kept.silent_days
+            ))?;
+            print::line(format_args!("a backup may be restored for {} days", kept.backup_days))?;
+            match kept.bin_days {
+                Some(days) => print::line(format_args!("what is in the bin for {days} days is deleted for good"))?,
+                None => print::line("what is in the bin stays there until an admin deletes it for good")?,
+            }
+            if kept.waiting > 0 {
+                print::line(format_args!("{} records wait to be deleted until every edge has heard", kept.waiting))?;
+            }
+            if kept.remains > 0 {
+                print::line(format_args!("{} deleted records are kept until every edge has heard", kept.remains))?;
+            }
+            for name in &kept.silent {
+                print::line(format_args!("{name} is not waited for: it was silent for too long"))?;
+            }
+            Ok(())
         }
         Node::Change(Change { id, scope, relays }) => {
             let scope = scope.map(|Scope(scope)| scope.to_string());

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::{Data, ServiceConfig};
 use clap::Args;
@@ -78,6 +79,9 @@ async fn tell(running: &Running, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
+/// How often it is looked whether there is something to forget.
+const FORGETS_EVERY: Duration = Duration::from_secs(600);
+
 /// A node that answers browsers.
 pub struct Running {
     pub served: Arc<Served>,
@@ -124,6 +128,18 @@ impl Running {
             let _ = stop.wait_for(|stop| *stop).await;
             closing.close();
         };
+        let forgetting = served.hub.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = forgetting.closing() => return,
+                    () = tokio::time::sleep(FORGETS_EVERY) => {}
+                }
+                if let Err(err) = forgetting.forget().await {
+                    tracing::warn!(%err, "forgetting what every node knows");
+                }
+            }
+        });
         let server = tokio::spawn(web::serve(app, listener, extra, shutdown));
         Ok(Self { served: Arc::new(served), url, stopping, server })
     }

@@ -3,6 +3,8 @@
 //! Shapes only: `sync::wire` makes bytes of them, [`session`](super::session) decides which is sent when. A field that a
 //! message does not know passes over, and one that may be missing has a default, so that versions can differ.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::feed::{Cursor, Digest, Moved, Row};
@@ -44,6 +46,10 @@ pub struct Hello {
     /// The nodes that this edge serves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub below: Vec<Below>,
+    /// On an edge that serves others: up to which numbers it and all below it are complete, with nothing left to send.
+    /// Without it that is how far it is itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<BTreeMap<String, u64>>,
 }
 
 /// A node that an edge serves, as the edge knows it. For showing only.

@@ -110,6 +110,8 @@ pub struct KnownNode {
     pub in_step: bool,
     /// What its hub noticed of its data; mostly nothing.
     pub past: Option<Past>,
+    /// It was not heard of for so long that nobody waits for it any more before something is forgotten.
+    pub silent: bool,
 }
 
 /// A node's data is not the only one of its kind, or was not always the newest. All that was saved on either is kept.
@@ -180,6 +182,10 @@ pub trait Nodes: Send + Sync {
                 last_contact: node.last_contact,
             })
             .collect())
+    }
+    /// Forgets now what all of them know; otherwise that is done now and then.
+    async fn forget(&self) -> Result<()> {
+        Ok(())
     }
     /// What is counted of the conversations with them, if it is.
     fn meter(&self) -> Option<Arc<Talk>> {

@@ -289,10 +289,12 @@ fn touches(request: &Request) -> (bool, bool) {
             of(&mut page.rows.iter().map(|row| &row.type_name).chain(moved))
         }
         Request::Offer { page, .. } => of(&mut page.rows.iter().map(|row| &row.type_name)),
+        Request::Purge { records, .. } => of(&mut records.iter().map(|(type_name, _)| type_name)),
         Request::Acknowledge(_)
         | Request::Forget(_)
         | Request::Rejudge(_)
         | Request::Retime { .. }
+        | Request::Settle { .. }
         | Request::Local(_) => (false, false),
     }
 }
@@ -402,6 +404,10 @@ impl Store for Watched {
 
     async fn recompute_digests(&self) -> Result<Vec<(Partition, Digest)>, StoreError> {
         self.store.recompute_digests().await
+    }
+
+    async fn removals(&self) -> Result<Vec<(Partition, u64)>, StoreError> {
+        self.store.removals().await
     }
 
     async fn runs(&self) -> Result<Runs, StoreError> {

@@ -4,6 +4,7 @@
 //! obey the same rules. It knows no HTTP and no SQL.
 
 mod conflicts;
+mod forgetting;
 mod identity;
 mod link;
 mod memory;
@@ -28,6 +29,7 @@ use crate::domain::stamp::Author;
 use crate::store::{Held, LocalRecord, LocalSave, Notice, Outcome, Request, Store, StoreError};
 
 pub use conflicts::{Conflict, ConflictState, Conflicts, Side};
+pub use forgetting::{BackedUp, Keeping, Order};
 pub use identity::{Identity, Role as NodeRole, Upstream};
 pub use link::{
     Holder, KnownNode, Link, LinkState, LinkStatus, NodeChange, Nodes, Noticed, Past, Reached, Sites, Sought, settled,

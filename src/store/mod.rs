@@ -21,7 +21,7 @@ use tokio::sync::broadcast;
 
 use crate::domain::clock::Hlc;
 pub use crate::domain::feed::{Cursor, Digest, Moved, Row, Run, Runs};
-use crate::domain::ids::{NodeId, Partition, PersonId, RecordId, RevisionId, SaveId, TypeName};
+use crate::domain::ids::{Epoch, NodeId, Partition, PersonId, RecordId, RevisionId, SaveId, TypeName};
 use crate::domain::path::Path;
 use crate::domain::reconcile::{Hashed, Mark};
 use crate::domain::record::hash::Hash;
@@ -34,7 +34,7 @@ pub use crate::domain::snapshot::Copying;
 use crate::domain::stamp::{Author, Stamp};
 use crate::meter::Writes;
 
-pub use ledger::{COPYING, kept_save};
+pub use ledger::{COPYING, FLOOR, Floor, REMAINS, is_settled, kept_save, remains_of};
 pub use model::Model;
 pub use sqlite::{Options, Sqlite, backup, checkup, restore};
 
@@ -127,6 +127,9 @@ pub trait Store: Send + Sync {
     /// must be the same. For a check-up; it reads everything.
     async fn recompute_digests(&self) -> Result<Vec<(Partition, Digest)>, StoreError>;
 
+    /// The partitions that records left, with the lowest number of that which is not forgotten.
+    async fn removals(&self) -> Result<Vec<(Partition, u64)>, StoreError>;
+
     /// The runs in which this node gave its numbers. A run is on disk with its first number.
     async fn runs(&self) -> Result<Runs, StoreError>;
 
@@ -191,6 +194,13 @@ pub enum Request {
     /// Saves that were made with an unchecked clock are brought to corrected time, in their order and above all that they
     /// were put above, and may be sent. `now` is the corrected time.
     Retime { offset: i64, now: i64 },
+    /// Deletes these records for good, in the name of `by`: those that are in the bin, and lost values that are decided.
+    /// Readers are told as of a record that moved away; what each was is kept until [`Request::Settle`]. What somebody
+    /// edited in the bin, or what waits in quarantine, is left as it is.
+    Purge { records: Vec<(TypeName, RecordId)>, by: Author, now: i64 },
+    /// Forgets which records left a partition, up to a number; and what these were that were deleted for good, if all
+    /// their readers know by these numbers. Whoever is not that far has to compare all it holds.
+    Settle { epoch: Epoch, floors: Vec<(Partition, u64)>, remains: Vec<(TypeName, RecordId)> },
     /// Documents of this node alone. All or none: if an expectation fails, the outcome is [`Outcome::Unexpected`].
     Local(Vec<LocalChange>),
 }

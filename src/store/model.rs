@@ -9,7 +9,8 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 use super::ledger::{
-    CURSOR, Facts, Halt, Key, Ledger, Line, Need, News, Outgoing, Progress, Quiet, SHADOW, Unchecked, Untimed, here,
+    CURSOR, Facts, GONE, Halt, Key, Ledger, Line, Need, News, Outgoing, Progress, Quiet, SHADOW, Unchecked, Untimed,
+    here,
 };
 use super::list::{Position, matches};
 use super::{
@@ -159,6 +160,7 @@ impl Memory {
             untimed: self.outbox.iter().all(|stored| stored.unchecked.is_none()),
             moved: self.moved.is_empty(),
             shadows: !self.locals.keys().any(|(kind, _)| kind == SHADOW),
+            gone: !self.locals.keys().any(|(kind, _)| kind == GONE),
         }
     }
 
@@ -265,6 +267,9 @@ impl Memory {
         }
         for (key, save) in news.waits {
             self.waiting.entry(key).or_default().push(save);
+        }
+        for (partition, upto) in &news.forgotten {
+            self.moved.retain(|(from, _), (seq, _)| from != partition || *seq > *upto);
         }
         for (key, moved) in news.moved {
             match moved {
@@ -474,6 +479,15 @@ impl Store for Model {
             *digest = digest.plus(held.hash());
         }
         Ok(digests.into_iter().collect())
+    }
+
+    async fn removals(&self) -> Result<Vec<(Partition, u64)>, StoreError> {
+        let mut oldest: BTreeMap<Partition, u64> = BTreeMap::new();
+        for ((partition, _), (seq, _)) in &self.open()?.moved {
+            let known = oldest.entry(partition.clone()).or_insert(*seq);
+            *known = (*known).min(*seq);
+        }
+        Ok(oldest.into_iter().collect())
     }
 
     async fn runs(&self) -> Result<Runs, StoreError> {

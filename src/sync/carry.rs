@@ -94,6 +94,11 @@ impl Carrier {
     }
 
     async fn hello(&self, in_step: bool) -> Result<Event, Failure> {
+        // before what waits: what came from below until then is sent when nothing waits
+        let settled = match &self.below {
+            Some((hub, _)) => hub.settled().await?,
+            None => None,
+        };
         let waiting = self.store.waiting().await?;
         let mut held = self.held().await?;
         let under_way = self.store.locals(COPYING).await?;
@@ -119,6 +124,7 @@ impl Carrier {
             ratchet,
             attempt: Some(self.world.random() as u64),
             below,
+            settled,
         };
         let welcome = self.transport.hello(&hello).await?;
         if !PROTOCOLS.contains(&welcome.protocol) {

@@ -1,5 +1,6 @@
 //! The hub's side of the protocol, as plain functions over a store.
 
+mod forgetting;
 mod lives;
 mod push;
 mod reach;
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use self::forgetting::Checkpoints;
+pub use self::forgetting::Forgotten;
 use self::reach::Known;
 use self::snapshots::Snapshots;
 use super::enrolment::{self, NodeRecord};
@@ -59,6 +62,7 @@ pub struct Hub {
     meter: Arc<Talk>,
     /// On an edge that serves others: how it stands to its own hub.
     relay: Option<Arc<Relay>>,
+    checkpoints: Mutex<Checkpoints>,
 }
 
 /// What a node told when it was last heard of.
@@ -201,6 +205,7 @@ impl Hub {
             switchboard: Arc::default(),
             meter: Arc::default(),
             relay,
+            checkpoints: Mutex::default(),
         }))
     }
 
@@ -299,10 +304,19 @@ impl Hub {
             .filter(|reached| reached.cursor.epoch == epoch && !runs.agree(reached.cursor.after, reached.cursor.tag))
             .map(|reached| &reached.id)
             .collect();
+        // whoever began at nothing, and is not done yet, is told all that is there
+        let floors = self.floors().await?;
+        let is_fenced =
+            |partition: &Partition, base: u64| 0 < base && base < floors.get(partition).copied().unwrap_or(0);
+        let fenced: BTreeSet<&Partition> = reached
+            .iter()
+            .filter(|(partition, base)| is_fenced(partition, **base))
+            .map(|(partition, _)| *partition)
+            .collect();
         let partitions: Vec<Head> = states
             .iter()
             .map(|state| Head {
-                put_back: strayed.contains(&state.partition),
+                put_back: strayed.contains(&state.partition) || fenced.contains(&state.partition),
                 ..head(state, reached.get(&state.partition).copied().unwrap_or(0))
             })
             .collect();
@@ -318,7 +332,9 @@ impl Hub {
         };
         let kept = self.keep(node.id, contact);
         let random = self.world.random() as u64;
-        let ratchet = lives::hear(&*self.store, hello, epoch, clock, random, kept).await?;
+        let heads = states.iter().map(|state| (&state.partition, state.head)).collect();
+        let numbers = lives::numbers(hello, epoch, &heads, |partition| strayed.contains(partition));
+        let ratchet = lives::hear(&*self.store, hello, numbers, epoch, clock, random, kept).await?;
         Ok(Welcome {
             protocol,
             node: self.identity.node,
@@ -379,6 +395,9 @@ impl Hub {
         if !self.store.runs().await?.agree(pull.after, pull.tag) {
             return Err(HubError::ForeignEpoch);
         }
+        if pull.base > 0 && pull.base < self.floor(&pull.partition).await? {
+            return Err(HubError::ForeignEpoch);
+        }
         let max_bytes = pull.max_bytes.clamp(1, self.limits.pull_bytes);
         let changes = self.store.changes(&pull.partition, pull.base, pull.after, max_bytes).await?;
         self.noted(node.id, |contact| {
@@ -432,8 +451,9 @@ impl Hub {
         Ok(listener.while_granted(granted).counted(Listening::of(&self.meter)))
     }
 
-    async fn known(&self) -> std::result::Result<Vec<KnownNode>, StoreError> {
+    async fn known_nodes(&self) -> std::result::Result<Vec<KnownNode>, StoreError> {
         let states = self.store.partitions().await?;
+        let silent = self.silent().await?;
         let mut pasts = lives::noticed(&*self.store, self.world.now()).await?;
         let mut known: Vec<KnownNode> = enrolment::nodes(&*self.store)
             .await?
@@ -458,6 +478,7 @@ impl Hub {
                     behind,
                     waiting,
                     past: pasts.remove(&node.id),
+                    silent: silent.contains(&node.id),
                 }
             })
             .collect();
@@ -472,6 +493,7 @@ impl Hub {
         let served = served.flat_map(|(by, contact)| contact.below.iter().map(move |below| (by, below)));
         let beyond = served.map(|(by, below)| KnownNode {
             past: None,
+            silent: false,
             id: below.node,
             name: below.name.clone(),
             scope: below.scope.as_ref().map_or_else(|| by.scope.clone(), Scope::to_json),
@@ -489,7 +511,7 @@ impl Hub {
 
     /// The nodes that this edge serves, and those that they serve, for telling the hub.
     pub(super) async fn below(&self) -> std::result::Result<Vec<Below>, StoreError> {
-        let known = self.known().await?;
+        let known = self.known_nodes().await?;
         let beyond = self.beyond(&known);
         let below = known.into_iter().chain(beyond).filter(|node| !node.revoked);
         let below = below.map(|node| Below {
@@ -539,7 +561,7 @@ impl Nodes for Hub {
     }
 
     async fn list(&self) -> std::result::Result<Vec<KnownNode>, NodeError> {
-        let mut known = self.known().await?;
+        let mut known = self.known_nodes().await?;
         known.extend(self.beyond(&known));
         known.sort_by(|a, b| (a.revoked, &a.name, a.id).cmp(&(b.revoked, &b.name, b.id)));
         Ok(known)
@@ -551,6 +573,11 @@ impl Nodes for Hub {
 
     async fn holders(&self, partition: &Partition, seq: u64) -> std::result::Result<Vec<Holder>, NodeError> {
         Ok(self.by_name(partition, seq).await?)
+    }
+
+    async fn forget(&self) -> std::result::Result<(), NodeError> {
+        Hub::forget(self).await?;
+        Ok(())
     }
 
     fn serves(&self) -> bool {

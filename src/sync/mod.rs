@@ -25,7 +25,7 @@ pub use carry::{Carrier, set_aside};
 pub use clock::{Corrected, Offset};
 pub use enrolment::{EnrolError, NodeRecord, enrol, invite, nodes, revoke};
 pub use http_transport::HttpTransport;
-pub use hub::{Hub, HubError, Permits};
+pub use hub::{Forgotten, Hub, HubError, Permits};
 pub use link::{Link, LinkSettings};
 pub use listener::Listener;
 pub use relay::{Grant, Relay};

@@ -190,6 +190,7 @@ mod tests {
             partitions: vec![Reached { id: Partition::types(), cursor: Cursor::start(Epoch(4)) }],
             ratchet: None,
             below: Vec::new(),
+            settled: None,
             attempt: None,
         };
         assert_eq!(decode::<Hello>(&encode(&hello), LIMIT), Ok(hello.clone()));

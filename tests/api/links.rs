@@ -57,6 +57,7 @@ fn one_node() -> Arc<dyn Nodes> {
         waiting: None,
         in_step: false,
         past: None,
+        silent: false,
     })))
 }
 

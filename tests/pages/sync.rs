@@ -118,6 +118,7 @@ fn below() -> Arc<Below> {
         waiting: Some(0),
         in_step,
         past: None,
+        silent: false,
     };
     Arc::new(Below(Mutex::new(vec![node(1, "Platform 7", true), node(2, "Boat Alma", false)])))
 }

@@ -23,6 +23,7 @@ type Invariant = (&'static str, fn(&mut Storm) -> Found);
 const AT_ANY_TIME: &[Invariant] = &[
     ("I5: no record became invalid by merging", records_are_valid),
     ("I6: what is in the bin was put there, and comes out only by a person", bins_are_peoples),
+    ("I6: what was deleted for good comes back only by what somebody saved", crate::forgetting::stays_away),
     ("I7: the digest that a node tells is that of its rows", digests_are_of_rows),
     ("I10: a reader holds all that its cursor passed", cursors_skip_nothing),
 ];
@@ -62,7 +63,7 @@ pub fn in_the_end(storm: &mut Storm) {
     storm.report.records = records.len() as u64;
 }
 
-fn held(storm: &Storm, store: &dyn Store) -> BTreeMap<Key, Held> {
+pub fn held(storm: &Storm, store: &dyn Store) -> BTreeMap<Key, Held> {
     let built_in = [TypeName::LOST, TypeName::QUARANTINE, TypeName::TYPE, TypeName::REVISION].map(TypeName::built_in);
     let records =
         [people::note(), people::job()].into_iter().chain(built_in).flat_map(|name| storm.ground.run(all(store, name)));
@@ -100,7 +101,8 @@ fn nothing_is_lost(storm: &mut Storm) -> Found {
         });
     }
     unsent.extend(hub.values().filter_map(quarantined));
-    storm.memory.lock().expect("one thread").missing(&hub, &lost, &unsent)
+    let gone = crate::forgetting::went(storm);
+    storm.memory.lock().expect("one thread").missing(&hub, &lost, &unsent, &gone)
 }
 
 fn nodes_are_equal(storm: &mut Storm) -> Found {
@@ -212,7 +214,11 @@ pub fn saves_are_whole(storm: &mut Storm) {
             }
             let (mut present, mut absent) = (0, 0);
             for record in &save.records {
-                let there = hub.get(&(record.type_name.clone(), record.id)).map(|held| &held.state);
+                let key = (record.type_name.clone(), record.id);
+                if crate::forgetting::went(storm).contains(&key) {
+                    continue;
+                }
+                let there = hub.get(&key).map(|held| &held.state);
                 let stamp = save.stamp(record);
                 present += u64::from(there.is_some_and(|state| has(state, stamp)));
                 absent += u64::from(there.map_or(record.creates(), |state| {

@@ -16,6 +16,7 @@ mod device;
 mod dice;
 mod disk;
 mod faults;
+mod forgetting;
 mod fuse;
 mod invariants;
 mod memory;

@@ -77,8 +77,14 @@ impl Memory {
     }
 
     /// What is nowhere any more although it was saved, leaf by leaf. `held` and `lost` are the hub's; `unsent` are the
-    /// saves of revoked nodes, which keep them, and those in quarantine, as a whole.
-    pub fn missing(&self, held: &BTreeMap<Key, Held>, lost: &[Held], unsent: &BTreeSet<u32>) -> Vec<String> {
+    /// saves of revoked nodes, which keep them, and those in quarantine, as a whole; of what is `gone` nobody asks.
+    pub fn missing(
+        &self,
+        held: &BTreeMap<Key, Held>,
+        lost: &[Held],
+        unsent: &BTreeSet<u32>,
+        gone: &BTreeSet<Key>,
+    ) -> Vec<String> {
         let mut missing = Vec::new();
         // what is written inside of what was not permitted to be made is told by the history alone
         let kept = self.written.iter().filter(|written| unsent.contains(&written.tag));
@@ -91,7 +97,11 @@ impl Memory {
         };
         let counts = |written: &&Written| !unsent.contains(&written.tag) && !is_inside(written);
         for written in self.written.iter().filter(counts) {
-            let Some(held) = held.get(&(written.type_name.clone(), written.id)) else {
+            let key = (written.type_name.clone(), written.id);
+            if gone.contains(&key) {
+                continue;
+            }
+            let Some(held) = held.get(&key) else {
                 missing.push(format!("the record of {written:?}"));
                 continue;
             };
@@ -109,12 +119,12 @@ impl Memory {
                 }
             }
         }
-        missing.extend(self.miscounted(held, unsent));
+        missing.extend(self.miscounted(held, unsent, gone));
         missing
     }
 
     /// Counters in which a difference is missing, or counted twice.
-    fn miscounted(&self, held: &BTreeMap<Key, Held>, unsent: &BTreeSet<u32>) -> Vec<String> {
+    fn miscounted(&self, held: &BTreeMap<Key, Held>, unsent: &BTreeSet<u32>, gone: &BTreeSet<Key>) -> Vec<String> {
         let stock = Path::root().property("stock");
         let mut sums: BTreeMap<Key, i64> = BTreeMap::new();
         let counts =
@@ -127,7 +137,7 @@ impl Memory {
             let mut made = self.written.iter().filter(|written| written.id == key.1 && written.path.is_root());
             made.any(|written| unsent.contains(&written.tag))
         };
-        sums.retain(|key, _| !unborn(key));
+        sums.retain(|key, _| !unborn(key) && !gone.contains(key));
         let wrong =
             |(key, sum): &(&Key, &i64)| held.get(*key).is_none_or(|held| held.document.value["stock"] != json!(**sum));
         sums.iter()

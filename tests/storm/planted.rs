@@ -67,7 +67,7 @@ registry! {
     /// Each page is asked for as if the reader were complete up to the one before.
     BaseMovesWithPage = "base-moves-with-page", 1,
     /// The records of a save are written one by one.
-    SplitsSaves = "splits-saves", 17,
+    SplitsSaves = "splits-saves", 25,
     /// What was pulled is pushed again as one's own.
     Echoes = "echoes", 2,
     /// A write counts as having seen whatever it replaced.

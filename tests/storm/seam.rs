@@ -63,6 +63,8 @@ fn name(request: &Request) -> &'static str {
         Request::Local(_) => "local",
         Request::Quarantine { .. } => "quarantine",
         Request::Admit { .. } => "admit",
+        Request::Purge { .. } => "purge",
+        Request::Settle { .. } => "settle",
     }
 }
 
@@ -145,6 +147,10 @@ impl Store for Seam {
 
     async fn recompute_digests(&self) -> Result<Vec<(Partition, Digest)>, StoreError> {
         self.inner.recompute_digests().await
+    }
+
+    async fn removals(&self) -> Result<Vec<(Partition, u64)>, StoreError> {
+        self.fuse.call("removals", self.inner.removals()).await
     }
 
     async fn runs(&self) -> Result<Runs, StoreError> {

@@ -18,6 +18,7 @@ use crate::device::{Device, HOUR, START, Time, YEAR};
 use crate::dice::Dice;
 use crate::disk::{Disk, Ground};
 use crate::faults::Fault;
+use crate::forgetting::{self, Forgetting};
 use crate::fuse::{Moment, Points};
 use crate::invariants;
 use crate::memory::Memory;
@@ -72,6 +73,7 @@ pub struct Storm {
     hub_full_until: i64,
     /// How often sessions that were ended had to heal a difference.
     pub healed: u64,
+    pub forgetting: Option<Forgetting>,
 }
 
 impl Storm {
@@ -104,7 +106,10 @@ impl Storm {
             partition_until: 0,
             hub_full_until: 0,
             healed: 0,
+            forgetting: Forgetting::of(seed, bug),
         };
+        let voids = [Fault::NewEpoch, Fault::Revoke].iter().any(|fault| storm.settings.has(*fault));
+        storm.forgetting = storm.forgetting.filter(|_| !voids);
         storm.note(&format!("{:?}", storm.settings));
         storm.open_hub();
         for design in &storm.designs {
@@ -235,6 +240,7 @@ impl Storm {
     /// People work, and everything goes wrong that may.
     pub fn rage(&mut self) {
         for action in 0..self.settings.actions {
+            forgetting::sometimes(self);
             self.time.pass(self.dice.below(120) as i64);
             if self.dice.chance(3) {
                 self.time.pass(self.dice.below(90_000) as i64);

@@ -253,6 +253,7 @@ async fn nobody_speaks_for_another_node() {
         partitions: Vec::new(),
         ratchet: None,
         below: Vec::new(),
+        settled: None,
         attempt: None,
     };
     let refused = transport.hello(&hello).await;

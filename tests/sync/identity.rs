@@ -108,6 +108,7 @@ async fn a_lost_answer_and_an_echo_are_no_clone_and_an_old_value_is() {
             ratchet,
             attempt: Some(attempt),
             below: Vec::new(),
+            settled: None,
         };
         transport.hello(&hello).await.map(|welcome| welcome.ratchet.expect("a ratchet is given"))
     };

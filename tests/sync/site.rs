@@ -149,6 +149,13 @@ impl Person {
         self.save(key, Expect::Exists, change).await;
     }
 
+    /// Puts a record into the bin, or takes it out.
+    pub async fn bin(&self, key: &Key, binned: bool) {
+        let held = self.store.record(&key.0, key.1).await.expect("the store works").expect("the record is here");
+        let path = Path::root();
+        self.save(key, Expect::Exists, Change { replaces: held.state.cover(&path), path, act: Act::Bin(binned) }).await;
+    }
+
     /// Makes this of a long text, as a form would that shows it as it is here.
     pub async fn edit(&self, key: &Key, pointer: &str, text: &str) {
         let held = self.store.record(&key.0, key.1).await.expect("the store works").expect("the record is here");

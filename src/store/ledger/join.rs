@@ -166,6 +166,7 @@ impl Draft<'_> {
             self.seq += 1;
             let seq = self.seq;
             self.announce(&key, [partition.clone()], &super::here(), seq, moved.stamp)?;
+            self.notify(partition.clone(), &key, seq, moved.stamp);
             self.let_go(&key)?;
         }
         Ok(())

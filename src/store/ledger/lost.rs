@@ -25,7 +25,7 @@ impl Draft<'_> {
         let document = content(record, lost, asks);
         let key = (TypeName::built_in(TypeName::LOST), entry_id(of, &lost.path, lost.stamp));
         let before = self.held(&key)?.cloned();
-        if provisional && before.is_some() {
+        if (provisional && before.is_some()) || (before.is_none() && self.is_gone(&key)?) {
             return Ok(false);
         }
         self.entries(of)?;
@@ -204,7 +204,7 @@ pub(super) fn target(entry: &Held) -> Option<Key> {
     Some((type_name, Uuid::parse_str(text("record")?).ok()?))
 }
 
-fn is_open(entry: &Held) -> bool {
+pub(super) fn is_open(entry: &Held) -> bool {
     !entry.state.is_binned() && entry.document.value.get("state").and_then(Value::as_str) == Some("open")
 }
 

@@ -5,6 +5,7 @@
 //! and asks again. So each request of a group is atomic, whatever becomes of the others.
 
 mod apply;
+mod gone;
 mod join;
 mod keep;
 mod lost;
@@ -26,6 +27,8 @@ use crate::domain::record::{EffectKind, Restamped};
 use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
 
+pub(super) use gone::GONE;
+pub use gone::{FLOOR, Floor, REMAINS, is_settled, remains_of};
 pub use join::COPYING;
 pub(super) use join::CURSOR;
 pub(super) use keep::here;
@@ -92,6 +95,8 @@ pub(super) struct Quiet {
     pub moved: bool,
     /// No record has a shadow.
     pub shadows: bool,
+    /// No record was deleted for good.
+    pub gone: bool,
 }
 
 /// One line of history. Without an act it is not shown and only remembers what a write had seen.
@@ -141,6 +146,8 @@ pub(super) struct News {
     /// Records that came: nothing waits for them any more.
     pub came: BTreeSet<Key>,
     pub moved: BTreeMap<(Partition, Key), Option<(u64, Stamp)>>,
+    /// Removals in these partitions that are forgotten, up to these numbers.
+    pub forgotten: Vec<(Partition, u64)>,
     pub partitions: BTreeMap<Partition, Shift>,
     /// By type and flags.
     pub tallies: BTreeMap<(TypeName, u8), i64>,
@@ -246,6 +253,17 @@ impl<'a> Ledger<'a> {
                 self.attempt(|draft| draft.acknowledge(saves))
             }
             Request::Local(changes) => self.attempt(|draft| draft.local(changes)),
+            Request::Purge { records, by, now } => {
+                while let Some(key) = records.get(progress.step) {
+                    self.attempt(|draft| draft.purge(key, *by, *now))?;
+                    progress.step += 1;
+                }
+                Ok(Outcome::Done)
+            }
+            Request::Settle { epoch, floors, remains } => {
+                self.attempt(|draft| draft.settle(*epoch, floors, remains))?;
+                Ok(Outcome::Done)
+            }
             Request::Forget(_) | Request::Rejudge(_) | Request::Retime { .. } => Ok(Outcome::Done),
         }
     }
@@ -298,6 +316,8 @@ impl<'a> Ledger<'a> {
                 .map(|change| Need::Local(change.kind.to_owned(), change.key.clone()))
                 .collect(),
             Request::Admit { .. }
+            | Request::Purge { .. }
+            | Request::Settle { .. }
             | Request::Acknowledge(_)
             | Request::Forget(_)
             | Request::Rejudge(_)
@@ -309,6 +329,10 @@ impl<'a> Ledger<'a> {
         let mut needs = vec![Need::Record(key.clone())];
         if !self.quiet.shadows {
             let (kind, of) = quarantine::shadow_of(&key);
+            needs.push(Need::Local(kind, of));
+        }
+        if !self.quiet.gone {
+            let (kind, of) = gone::gone_at(&key);
             needs.push(Need::Local(kind, of));
         }
         if !self.quiet.entries && key.0.as_str() != TypeName::LOST {
@@ -445,6 +469,7 @@ impl News {
         self.waits.extend(newer.waits);
         self.came.extend(newer.came);
         self.moved.extend(newer.moved);
+        self.forgotten.extend(newer.forgotten);
         for (partition, shift) in newer.partitions {
             let sum = self.partitions.entry(partition).or_default();
             sum.head = sum.head.max(shift.head);

@@ -20,6 +20,9 @@ impl Draft<'_> {
         if held.is_none() && !incoming.exists() {
             return Ok(());
         }
+        if held.is_none() && !relay && self.offered_gone(&key, &incoming, &page.partition, now)? {
+            return Ok(());
+        }
         if self.shadow(&key)?.is_some() {
             // what was denied in it could come back by that; it is compared again when that is decided
             return Ok(());

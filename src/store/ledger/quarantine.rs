@@ -111,6 +111,26 @@ impl Draft<'_> {
         value.map(Shadow::of_value).transpose()
     }
 
+    /// Whether a save in the record may not be, and nobody has decided yet.
+    pub(super) fn waits_for_decision(&self, key: &Key) -> Result<bool, Halt> {
+        let entries = self.shadow(key)?.map(|shadow| shadow.entries).unwrap_or_default();
+        for id in entries {
+            let entry = self.held(&(TypeName::built_in(TypeName::QUARANTINE), id))?;
+            if entry.is_some_and(|held| held.document.value["state"] == json!("open")) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What is known of a record beside itself goes with it.
+    pub(super) fn drop_shadow(&mut self, key: &Key) -> Result<(), Halt> {
+        if self.shadow(key)?.is_some() {
+            self.put_local(shadow_of(key), None);
+        }
+        Ok(())
+    }
+
     fn put_shadow(&mut self, key: &Key, shadow: &Shadow) {
         self.put_local(shadow_of(key), Some(shadow.to_value()));
     }
@@ -339,7 +359,7 @@ impl Draft<'_> {
     }
 
     /// Makes the entry of one record's part of a denied save.
-    fn enter(
+    pub(super) fn enter(
         &mut self,
         denied: &Denied,
         record: &SavedRecord,
@@ -484,6 +504,7 @@ impl Draft<'_> {
             }
             // nobody has seen it and no other write can stand against it: it keeps its time, below what followed it
             let stamp = save.stamp(record);
+            self.not_gone(&key)?;
             if let Some(mut shadow) = self.shadow(&key)? {
                 shadow.origins.forget(stamp);
                 self.put_shadow(&key, &shadow);
@@ -540,7 +561,7 @@ fn waits(save: &Save) -> Result<Value, Halt> {
 }
 
 /// One entry for each record of a save, however often the save comes.
-fn entry_id(save: SaveId, key: &Key) -> RecordId {
+pub(super) fn entry_id(save: SaveId, key: &Key) -> RecordId {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"quarantine\0");
     hasher.update(&save.0.to_be_bytes());

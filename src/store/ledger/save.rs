@@ -27,7 +27,8 @@ impl Draft<'_> {
                 (Expect::Exists, held) => held.is_some(),
                 (Expect::Unchanged(hash), held) => held.is_some_and(|held| held.hash() == hash),
             };
-            if !holds {
+            // whoever asks again for what was deleted for good does not make it anew
+            if !holds || (held.is_none() && self.is_gone(&key)?) {
                 return Ok(Outcome::Refused { index, now: held.cloned().map(Box::new) });
             }
         }
@@ -162,6 +163,9 @@ impl Draft<'_> {
         for record in &save.records {
             let key = (record.type_name.clone(), record.id);
             self.clock.observe(now, record.time);
+            if self.held(&key)?.is_none() && !relay && self.receive_gone(save, record, now)? {
+                continue;
+            }
             if self.held(&key)?.is_none() && !record.creates() {
                 let mut waiting = self.waiting(&key)?;
                 let part = Save { records: vec![record.clone()], ..*save };

@@ -224,6 +224,10 @@ impl Store for Sqlite {
         self.recompute().await
     }
 
+    async fn removals(&self) -> Result<Vec<(Partition, u64)>, StoreError> {
+        self.read_removals().await
+    }
+
     async fn runs(&self) -> Result<Runs, StoreError> {
         Ok(self.shared.runs.read().unwrap_or_else(PoisonError::into_inner).clone())
     }

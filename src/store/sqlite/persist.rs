@@ -13,7 +13,7 @@ use super::{Shared, failed};
 use crate::domain::record::EffectKind;
 use crate::domain::record::pack::{Values, pack};
 use crate::domain::stamp::Stamp;
-use crate::store::ledger::{Facts, Key, Line, News, Outgoing, SHADOW};
+use crate::store::ledger::{Facts, GONE, Key, Line, News, Outgoing, SHADOW};
 use crate::store::{Run, StoreError};
 
 /// All that is to be written, encoded.
@@ -36,6 +36,8 @@ struct Sheets {
     histories: Vec<i64>,
     came: Vec<(i64, String)>,
     returned: Vec<(i64, i64, String)>,
+    /// Removals in these partitions that are forgotten, up to these numbers.
+    forgotten: Vec<(i64, i64)>,
     cleared: Vec<(String, String)>,
     timed: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     restamped: Vec<Restamp>,
@@ -120,7 +122,10 @@ pub(super) async fn persist(
             text(json!(sheets.returned)),
         );
     }
-    let counts_moved = !sheets.moved.rows.is_empty() || !sheets.returned.is_empty();
+    for (partition, upto) in &sheets.forgotten {
+        script.add("delete from moved where partition = ? and seq <= ?", [Cell::Int(*partition), Cell::Int(*upto)]);
+    }
+    let counts_moved = !sheets.moved.rows.is_empty() || !sheets.returned.is_empty() || !sheets.forgotten.is_empty();
     sheets.moved.write(&mut script, conn).await?;
     if counts_moved {
         script.run(conn).await?;
@@ -231,6 +236,7 @@ fn encode(
         histories: news.dropped.iter().filter_map(|key| numbers.get(key).copied()).collect(),
         came: Vec::new(),
         returned: Vec::new(),
+        forgotten: Vec::new(),
         cleared: Vec::new(),
         timed: news.timed.iter().map(|(save, body)| (save.0.to_be_bytes().to_vec(), body.clone())).collect(),
         restamped: Vec::new(),
@@ -300,6 +306,9 @@ fn encode(
         let id = Cell::Blob(key.1.as_bytes().to_vec());
         sheets.waiting.push([Cell::Int(names.types.ordinal(&key.0)), id, Cell::Blob(body)]);
     }
+    for (partition, upto) in &news.forgotten {
+        sheets.forgotten.push((names.partitions.ordinal(partition), *upto as i64));
+    }
     for ((partition, key), moved) in news.moved {
         let (partition, type_name) = (names.partitions.ordinal(&partition), names.types.ordinal(&key.0));
         let Some((seq, stamp)) = moved else {
@@ -340,6 +349,7 @@ fn encode(
     }
     for ((kind, key), value) in news.locals {
         book.shadows |= kind == SHADOW;
+        book.gone |= kind == GONE;
         match value {
             Some(value) => sheets.locals.push([Cell::Text(kind), Cell::Text(key), Cell::Text(value.to_string())]),
             None => sheets.cleared.push((kind, key)),

@@ -264,6 +264,21 @@ impl Sqlite {
         found.iter().map(partition_state).collect()
     }
 
+    /// The partitions that records left, with the lowest number of that.
+    pub(super) async fn read_removals(&self) -> Result<Vec<(Partition, u64)>, StoreError> {
+        let found = sqlx::query(
+            "select p.name, (select min(m.seq) from moved as m where m.partition = p.ordinal) as oldest
+             from partition as p
+             where oldest is not null
+             order by p.name",
+        );
+        let found = found.fetch_all(&self.readers).await.map_err(failed)?;
+        let read = |row: &sqlx::sqlite::SqliteRow| {
+            Ok((Partition(row.try_get(0).map_err(failed)?), row.try_get::<i64, _>(1).map_err(failed)? as u64))
+        };
+        found.iter().map(read).collect()
+    }
+
     /// As [`Self::read_partitions`]; found by their names, not among all.
     pub(super) async fn read_partitions_of(&self, named: &Named<'_>) -> Result<Vec<PartitionState>, StoreError> {
         let found = sqlx::query(

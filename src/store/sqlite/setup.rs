@@ -15,7 +15,7 @@ use crate::domain::clock::{Clock, Hlc};
 use crate::domain::ids::{Incarnation, NodeId, Partition, TypeName};
 use crate::domain::record::pack::Dictionary;
 use crate::domain::stamp::Author;
-use crate::store::ledger::SHADOW;
+use crate::store::ledger::{GONE, SHADOW};
 use crate::store::{Digest, Run, Runs, StoreError};
 
 /// In order; each is applied once and never edited after a release.
@@ -86,6 +86,8 @@ pub(super) struct Book {
     pub moved: i64,
     /// Whether any record has a shadow.
     pub shadows: bool,
+    /// Whether any record was deleted for good.
+    pub gone: bool,
     /// How many authors, names, types and partitions are on disk.
     pub written: [usize; 4],
 }
@@ -219,10 +221,11 @@ pub(super) async fn load(conn: &mut SqliteConnection) -> Result<(Names, Book), S
            (select count(*) from outbox),
            (select count(*) from moved),
            (select count(*) from outbox where unchecked is not null),
+           exists (select 1 from local where kind = ?),
            exists (select 1 from local where kind = ?)
          from node",
     );
-    let row = row.bind(SHADOW).fetch_one(&mut *conn).await.map_err(failed)?;
+    let row = row.bind(SHADOW).bind(GONE).fetch_one(&mut *conn).await.map_err(failed)?;
     let number = |at: usize| row.try_get::<i64, _>(at).map_err(failed);
     book.seq = number(0)? as u64;
     book.clock = Clock { last: Hlc(number(1)?) };
@@ -231,6 +234,7 @@ pub(super) async fn load(conn: &mut SqliteConnection) -> Result<(Names, Book), S
     (book.waiting, book.unsent, book.moved) = (number(4)?, number(5)?, number(6)?);
     book.untimed = number(7)?;
     book.shadows = number(8)? != 0;
+    book.gone = number(9)? != 0;
 
     let mut types = Ordinals::default();
     for row in sqlx::query("select name from type order by ordinal").fetch_all(&mut *conn).await.map_err(failed)? {

@@ -305,6 +305,7 @@ fn quiet(book: &Book) -> Quiet {
         untimed: book.untimed == 0,
         moved: book.moved == 0,
         shadows: !book.shadows,
+        gone: !book.gone,
     }
 }
 
@@ -346,6 +347,8 @@ fn weigh(request: &Request) -> usize {
         Request::Offer { page, .. } => page.rows.iter().map(|row| 512 + row.state.len()).sum(),
         Request::Acknowledge(saves) => 64 * saves.len(),
         Request::Local(changes) => 256 * changes.len(),
+        Request::Purge { records, .. } => 1024 * records.len(),
+        Request::Settle { floors, remains, .. } => 256 * (floors.len() + remains.len()),
         Request::Forget(_) | Request::Rejudge(_) | Request::Retime { .. } => 0,
     }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{HubError, Result};
-use crate::domain::ids::{Epoch, Incarnation, NodeId};
-use crate::domain::protocol::Hello;
+use crate::domain::ids::{Epoch, Incarnation, NodeId, Partition};
+use crate::domain::protocol::{Hello, Reached};
 use crate::domain::ratchet::Ratchet;
 use crate::node::{Noticed, Past};
 use crate::store::{LocalChange, Outcome, Request, Store, StoreError};
@@ -51,6 +51,7 @@ fn read(value: serde_json::Value) -> std::result::Result<Life, StoreError> {
 pub(super) async fn hear(
     store: &dyn Store,
     hello: &Hello,
+    numbers: Option<BTreeMap<String, u64>>,
     epoch: Epoch,
     now: i64,
     random: u64,
@@ -65,7 +66,7 @@ pub(super) async fn hear(
         if known.is_none() {
             changes.extend(make_room(store, hello.node).await?);
         }
-        let life = next(known, hello, epoch, now, random).ok_or(HubError::Twin)?;
+        let life = next(known, hello, &numbers, epoch, now, random).ok_or(HubError::Twin)?;
         let given = life.ratchet.as_ref().filter(|_| hello.attempt.is_some()).map(Ratchet::given);
         let value = serde_json::to_value(&life).expect("what is kept is plain data");
         changes.push(LocalChange { kind: KIND, key: key.clone(), value: Some(value), expect: Some(standing) });
@@ -78,15 +79,74 @@ pub(super) async fn hear(
     Err(HubError::Twin)
 }
 
-fn next(known: Option<Life>, hello: &Hello, epoch: Epoch, now: i64, random: u64) -> Option<Life> {
+/// What a hello acknowledges, if nothing waits to be sent: in each partition a number. `strayed`: where the reader's numbers are
+/// not those of `heads`.
+pub(super) fn numbers(
+    hello: &Hello,
+    epoch: Epoch,
+    heads: &BTreeMap<&Partition, u64>,
+    strayed: impl Fn(&Partition) -> bool,
+) -> Option<BTreeMap<String, u64>> {
+    let speaks_for = |partition: &Partition| match &hello.settled {
+        Some(settled) => settled.get(&partition.0).copied().unwrap_or(0),
+        None => u64::MAX,
+    };
+    let is_ours = |reached: &&Reached| {
+        reached.cursor.epoch == epoch
+            && !strayed(&reached.id)
+            && heads.get(&reached.id).is_some_and(|head| reached.cursor.base <= *head)
+    };
+    let reached = hello.partitions.iter().filter(is_ours);
+    let numbers = reached.map(|reached| (reached.id.0.clone(), reached.cursor.base.min(speaks_for(&reached.id))));
+    (hello.waiting == 0).then(|| numbers.collect())
+}
+
+/// What each incarnation that was heard of since then has acknowledged in this epoch.
+pub(super) async fn acknowledged(
+    store: &dyn Store,
+    epoch: Epoch,
+    since: i64,
+) -> std::result::Result<BTreeMap<NodeId, Vec<BTreeMap<String, u64>>>, StoreError> {
+    let mut found: BTreeMap<NodeId, Vec<BTreeMap<String, u64>>> = BTreeMap::new();
+    for (node, life) in all(store).await?.into_iter().filter(|(_, life)| life.heard >= since) {
+        let of = life.acknowledged.filter(|of| of.epoch == epoch);
+        found.entry(node).or_default().push(of.map(|of| of.numbers).unwrap_or_default());
+    }
+    Ok(found)
+}
+
+/// When each node was last heard of, in any incarnation.
+pub(super) async fn heard(store: &dyn Store) -> std::result::Result<BTreeMap<NodeId, i64>, StoreError> {
+    let mut heard = BTreeMap::new();
+    for (node, life) in all(store).await? {
+        let last = heard.entry(node).or_insert(life.heard);
+        *last = life.heard.max(*last);
+    }
+    Ok(heard)
+}
+
+async fn all(store: &dyn Store) -> std::result::Result<Vec<(NodeId, Life)>, StoreError> {
+    let lives = store.locals(KIND).await?.into_iter().map(|(key, value)| {
+        let node = key.split('/').next().and_then(|node| node.parse().ok());
+        Ok((node.ok_or_else(|| StoreError::Damaged(format!("life {key}")))?, read(value)?))
+    });
+    lives.collect()
+}
+
+fn next(
+    known: Option<Life>,
+    hello: &Hello,
+    numbers: &Option<BTreeMap<String, u64>>,
+    epoch: Epoch,
+    now: i64,
+    random: u64,
+) -> Option<Life> {
     let mut life = known.unwrap_or(Life { ratchet: None, since: now, heard: now, acknowledged: None });
     if let Some(attempt) = hello.attempt {
         life.ratchet = Some(Ratchet::turn(life.ratchet.as_ref(), hello.ratchet, attempt, epoch, random)?);
     }
     life.heard = now;
-    if hello.waiting == 0 {
-        let reached = hello.partitions.iter().filter(|reached| reached.cursor.epoch == epoch);
-        let numbers = reached.map(|reached| (reached.id.0.clone(), reached.cursor.base)).collect();
+    if let Some(numbers) = numbers.clone() {
         life.acknowledged = Some(Acknowledged { epoch, numbers });
     }
     Some(life)
@@ -107,9 +167,8 @@ async fn make_room(store: &dyn Store, node: NodeId) -> Result<Option<LocalChange
 /// What is to be told of each node whose data is not the only one of its kind, or was not always the newest.
 pub(super) async fn noticed(store: &dyn Store, now: i64) -> std::result::Result<BTreeMap<NodeId, Past>, StoreError> {
     let mut lives: BTreeMap<NodeId, Vec<Life>> = BTreeMap::new();
-    for (key, value) in store.locals(KIND).await? {
-        let node = key.split('/').next().and_then(|node| node.parse().ok());
-        lives.entry(node.ok_or_else(|| StoreError::Damaged(format!("life {key}")))?).or_default().push(read(value)?);
+    for (node, life) in all(store).await? {
+        lives.entry(node).or_default().push(life);
     }
     Ok(lives.into_iter().filter_map(|(node, lives)| Some((node, past(lives, now)?))).collect())
 }

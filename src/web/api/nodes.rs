@@ -128,6 +128,7 @@ fn shown(known: &KnownNode) -> Value {
         "behind": known.behind,
         "waiting": known.waiting,
         "in_step": known.in_step,
+        "silent": known.silent,
         "noticed": known.past.map(|past| json!({"what": past.noticed, "since": time::text(past.since)})),
     })
 }

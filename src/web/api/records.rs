@@ -119,9 +119,33 @@ pub async fn patch(
     answer(&app, &held).await
 }
 
-/// `DELETE /types/{type}/records/{id}`: to the bin.
+/// `DELETE /types/{type}/records/{id}`: to the bin; with `purge=true` from there for good.
 pub async fn bin(req: HttpRequest, app: Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
+    if req.query_string().split('&').any(|parameter| parameter == "purge=true") {
+        return purge(&req, &app, &caller).await;
+    }
     set_binned(&req, &app, &caller, true).await
+}
+
+/// 204 if it is gone, 202 with the record as long as some node has not heard that it is in the bin.
+async fn purge(req: &HttpRequest, app: &App, caller: &Caller) -> Result<HttpResponse, Problem> {
+    let (type_name, id) = named(req)?;
+    let held = app.node.record(&caller.actor, type_name, id).await?;
+    if expected(req, app, caller, type_name, id).await?.is_some_and(|hash| hash != held.hash()) {
+        return Err(NodeError::Changed(Box::new(held)).into());
+    }
+    app.node.delete_for_good(&caller.actor, type_name, id).await?;
+    if let Some(nodes) = &app.nodes {
+        nodes.forget().await?;
+    }
+    match app.node.record(&caller.actor, type_name, id).await {
+        Err(NodeError::NotFound(_)) => Ok(HttpResponse::NoContent().finish()),
+        found => {
+            let mut response = answer(app, &found?).await?;
+            *response.status_mut() = StatusCode::ACCEPTED;
+            Ok(response)
+        }
+    }
 }
 
 /// `POST /types/{type}/records/{id}/restore`

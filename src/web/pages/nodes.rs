@@ -87,6 +87,7 @@ pub fn words(node: &KnownNode, clock: &Clock) -> String {
         return "Withdrawn; it fetches nothing any more".to_owned();
     }
     let state = match (node.in_step, node.behind) {
+        _ if node.silent => "Silent for too long; when it comes back it compares all it holds".to_owned(),
         (true, _) if is_silent(node, clock) => "Out of reach, in step before".to_owned(),
         (_, Some(n)) if n > 0 && is_silent(node, clock) => {
             format!("Out of reach, {} behind", counted(n, "record", "records"))
