@@ -18,6 +18,7 @@ pub enum Sync {
     Now(Now),
     Pause(Pause),
     Resume(Resume),
+    Seen(Seen),
 }
 
 /// Show how this node stands with its hub
@@ -40,6 +41,11 @@ pub struct Pause {}
 #[command(after_help = "Example:\n  outpost sync resume")]
 pub struct Resume {}
 
+/// Put away the notice that this device's data was copied or put back; it stands in the status until then
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outpost sync seen")]
+pub struct Seen {}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
@@ -47,6 +53,7 @@ pub enum Ask {
     Now,
     Pause,
     Resume,
+    Seen,
 }
 
 /// How a node stands, in the words of `GET /api/v1/sync`.
@@ -89,6 +96,18 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
             let link = link(on, &always_up).await?;
             link.resume();
             settled(link, false).await;
+        }
+        Ask::Seen => {
+            let link = link(on, &always_up).await?;
+            link.put_away();
+            let gone = link.watch();
+            let waited = tokio::time::timeout(Duration::from_secs(10), async move {
+                let mut gone = gone;
+                gone.wait_for(|status| status.noticed.is_none()).await.is_ok()
+            });
+            if !matches!(waited.await, Ok(true)) {
+                return Err(Failure::new("the notice could not be put away; the log says why"));
+            }
         }
     }
     answer(status(on).await?)
@@ -142,6 +161,7 @@ pub async fn run(command: Sync, settings: &Settings) -> Result<()> {
         Sync::Status(_) => (Ask::Status, "sync status"),
         Sync::Pause(_) => (Ask::Pause, "sync pause"),
         Sync::Resume(_) => (Ask::Resume, "sync resume"),
+        Sync::Seen(_) => (Ask::Seen, "sync seen"),
     };
     let shown: Shown = host::asked(settings, Absent::Refused, name, host::Ask::Sync(ask)).await?;
     show(&shown, settings)

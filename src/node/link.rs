@@ -38,6 +38,8 @@ pub struct LinkStatus {
     pub clock_ahead: Option<i64>,
     /// How the hub stands to a hub of its own, as of the last contact; `None` if it has none.
     pub above: Option<Above>,
+    /// When it was noticed that this node's data was copied or put back, until a person puts that away.
+    pub noticed: Option<i64>,
 }
 
 /// The link of an edge to its hub.
@@ -49,6 +51,8 @@ pub trait Link: Send + Sync {
     fn sync_now(&self);
     fn pause(&self);
     fn resume(&self);
+    /// A person has seen that this node's data was copied or put back.
+    fn put_away(&self) {}
     /// What it counts of its conversations, if it does.
     fn meter(&self) -> Option<Arc<Talk>> {
         None

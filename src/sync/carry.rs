@@ -1,6 +1,6 @@
 mod copy;
 mod reconcile;
-mod renewal;
+pub(super) mod renewal;
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
 use super::asker::Asker;
-use super::carry::Carrier;
+use super::carry::{Carrier, renewal};
 use super::clock::Offset;
 use super::hub::Hub;
 use super::observe;
@@ -26,6 +26,8 @@ use crate::store::{LocalChange, Notice, Request, Store, StoreError};
 
 const KIND: &str = "link";
 const PAUSED: &str = "paused";
+/// Until a person has seen it.
+const NOTICED: &str = "the data of this device was copied or put back, and nothing of it is lost";
 
 pub struct LinkSettings {
     pub store: Arc<dyn Store>,
@@ -54,6 +56,7 @@ enum Control {
     Pause,
     Resume,
     Now,
+    PutAway,
     Stop,
 }
 
@@ -62,6 +65,7 @@ impl Link {
     pub async fn start(settings: LinkSettings) -> Result<Arc<Self>, StoreError> {
         let LinkSettings { store, identity, transport, world, offset, switch, below } = settings;
         let paused = store.local(KIND, PAUSED).await? == Some(Value::Bool(true));
+        let noticed = renewal::noticed(&*store).await?;
         let (url, hub_name) = match &identity.role {
             NodeRole::Edge(upstream) => (upstream.url.clone(), upstream.name.clone()),
             NodeRole::Hub => (String::new(), String::new()),
@@ -77,7 +81,8 @@ impl Link {
             Some((_, relay)) => relay.stirred(),
             None => watch::Sender::new(()).subscribe(),
         };
-        let shown = Shown { url, hub_name, world: world.clone(), offset: offset.clone(), began: None, above: None };
+        let shown =
+            Shown { url, hub_name, world: world.clone(), offset: offset.clone(), began: None, above: None, noticed };
         let meter = transport.meter();
         let asker = Asker::new(transport.clone(), world.clone(), offset.clone());
         below.iter().for_each(|(_, relay)| relay.asks_by(&asker));
@@ -138,6 +143,10 @@ impl node::Link for Link {
 
     fn resume(&self) {
         let _ = self.control.send(Control::Resume);
+    }
+
+    fn put_away(&self) {
+        let _ = self.control.send(Control::PutAway);
     }
 
     fn meter(&self) -> Option<Arc<Talk>> {
@@ -320,6 +329,10 @@ impl Runner {
                 self.handle(Event::Resume);
             }
             Woken::Command(Some(Control::Now)) => self.handle(Event::Now),
+            Woken::Command(Some(Control::PutAway)) => match renewal::put_away(&*self.carrier.store).await {
+                Ok(()) => self.shown.noticed = None,
+                Err(err) => tracing::warn!("what a person has seen goes on being told: {err}"),
+            },
             Woken::Saved => self.count_waiting().await,
             Woken::Below => {
                 self.count_waiting().await;
@@ -389,6 +402,7 @@ impl Runner {
         match interrupted {
             Ok(event) => {
                 if matches!(event, Some(Event::Renewed)) {
+                    self.shown.noticed = renewal::noticed(&*self.carrier.store).await.ok().flatten();
                     tracing::warn!(
                         "the data of this device was copied or put back; it goes on under a new incarnation and keeps all it has"
                     );
@@ -487,6 +501,7 @@ struct Shown {
     began: Option<i64>,
     /// How the hub stands to its own.
     above: Option<Above>,
+    noticed: Option<i64>,
 }
 
 impl Shown {
@@ -503,13 +518,17 @@ impl Shown {
             state: status.state,
             since: began + status.since,
             last_contact: status.last_contact.map(|at| began + at),
-            reason: Some(status.reason),
+            reason: Some(match self.noticed {
+                Some(_) => format!("{}; {NOTICED}", status.reason),
+                None => status.reason,
+            }),
             next_try: status.next_try.map(|at| began + at),
             pending_out: status.pending_out,
             pending_in: status.pending_in,
             in_step: status.state == node::LinkState::InStep,
             clock_ahead: self.offset.known().map(|offset| -offset),
             above: self.above.clone(),
+            noticed: self.noticed,
         }
     }
 }
@@ -528,5 +547,6 @@ fn blank() -> LinkStatus {
         in_step: false,
         clock_ahead: None,
         above: None,
+        noticed: None,
     }
 }

@@ -29,7 +29,7 @@ pub struct SyncPage {
 }
 
 /// The link of an edge: state, reason, and what one can do. Also the partial that answers htmx for `POST /sync`
-/// (`_do` = `now`, `pause`, `resume`).
+/// (`_do` = `now`, `pause`, `resume`, `seen`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Template)]
 #[template(path = "sync/link.html")]
 pub struct LinkCard {
@@ -39,6 +39,8 @@ pub struct LinkCard {
     /// What it does not affect, what happens next. "Next try in 40 s."
     pub words: String,
     pub is_paused: bool,
+    /// What people are to know of this device's data, until one of them has seen it.
+    pub noticed: Option<String>,
     /// Whether this person may steer the link.
     pub may_steer: bool,
     pub csrf: String,

@@ -249,6 +249,7 @@ mod tests {
             in_step: state == LinkState::InStep,
             clock_ahead: None,
             above: None,
+            noticed: None,
         }
     }
 

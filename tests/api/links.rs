@@ -170,6 +170,7 @@ async fn the_link_of_an_edge_is_shown_sent_paused_and_resumed() {
         in_step: false,
         clock_ahead: Some(-20),
         above: None,
+        noticed: None,
     };
     let link: Arc<dyn Link> = Arc::new(Asked(watch::Sender::new(status)));
     let edge = start_hub_with(|_| (Some(link), None)).await;

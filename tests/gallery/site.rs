@@ -114,6 +114,7 @@ pub fn edge_sync() -> SyncPage {
             title: "Hub out of reach since 13:05".into(),
             words: "Everything works here: signing in, forms, search, export. 4 saves wait and leave by themselves when the hub answers. Next try in 40 s.".into(),
             is_paused: false,
+            noticed: Some("That was noticed at 13:01. All that was saved on either copy is kept; if one of them runs that nobody meant to run, give it up.".into()),
             may_steer: true,
             csrf: "c5rf-t0ken".into(),
         }),

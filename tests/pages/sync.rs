@@ -38,6 +38,7 @@ impl Held {
                 in_step: state == LinkState::InStep,
                 clock_ahead: None,
                 above: None,
+                noticed: None,
             }),
             Mutex::default(),
         ))
@@ -68,6 +69,10 @@ impl Link for Held {
 
     fn resume(&self) {
         self.set(LinkState::InStep);
+    }
+
+    fn put_away(&self) {
+        self.0.send_modify(|status| status.noticed = None);
     }
 
     async fn reach(&self, of: &[Sought], _: Duration) -> Vec<Option<Reached>> {
@@ -144,6 +149,13 @@ async fn an_edge_shows_its_link_and_who_may_steers_it() {
     let viewer = site.browser(Role::Viewer).await;
     assert!(!viewer.get("/sync").await.has("main form[action='/sync']"));
     viewer.press("/sync", &[("_do", "pause")]).await.expect(403);
+    // what was noticed of its data stands there until somebody has seen it
+    link.0.send_modify(|status| status.noticed = Some(BEGIN));
+    let page = browser.get("/sync").await.expect(200);
+    page.says("This device's data was copied or put back.").says("That was noticed at 09:00");
+    assert!(!viewer.get("/sync").await.has("button[value=seen]"));
+    assert_eq!(browser.press("/sync", &[("_do", "seen")]).await.led_to(), "/sync");
+    assert!(!browser.get("/sync").await.expect(200).text.contains("copied or put back"));
     link.set(LinkState::Refused);
     let bar = browser.get("/link").await.expect(200);
     assert_eq!(bar.words("a"), ["Withdrawn"]);

@@ -49,6 +49,7 @@ async fn a_copied_edge_and_its_original_both_go_on_and_keep_all_their_work() {
     assert!(now[0] != now[1] && now.contains(&lives), "one of them has taken a new incarnation: {now:?}, {lives}");
     let renewed = if now[0] == lives { &other } else { &one };
     assert!(renewed.link.status().reason.is_some_and(|reason| reason.contains("copied or put back")));
+    assert!(renewed.link.status().noticed.is_some());
     let third = renewed.person.create(note(), json!({"title": "third"})).await;
     all_see(&[&hub.person, &one.person, &other.person], &[(&third, "third"), (&before, "again")]).await;
     one.stop().await;
@@ -83,6 +84,22 @@ async fn an_edge_that_is_put_back_gets_all_it_had_sent_and_keeps_what_waited_in_
     all_see(&[&hub.person, &edge.person], &saved).await;
     edge.until_in_step().await;
     assert_ne!(incarnation(&edge).await, lives);
+    // it says so over a restart, until a person has seen it
+    let mut edge = edge;
+    let noticed = edge.link.status().noticed;
+    assert!(noticed.is_some());
+    edge.restart().await;
+    edge.until_in_step().await;
+    let status = edge.link.status();
+    assert_eq!(status.noticed, noticed);
+    assert!(status.reason.is_some_and(|reason| reason.contains("copied or put back")));
+    edge.link.put_away();
+    let mut watch = edge.link.watch();
+    let gone = watch.wait_for(|status| status.noticed.is_none());
+    tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("soon").expect("it runs");
+    edge.restart().await;
+    edge.until_in_step().await;
+    assert_eq!(edge.link.status().noticed, None);
     hub.until_it_knows(|node| node.past.is_some_and(|past| past.noticed == Noticed::PutBack) && node.in_step).await;
     edge.stop().await;
     hub.stop().await;

@@ -75,8 +75,6 @@ pub struct Session {
     /// Whether a new incarnation is to be taken, and how many were since the hub last said welcome.
     renew: bool,
     renewals: u32,
-    /// Whether one was taken: for telling people.
-    renewed: bool,
     paused: bool,
     live: bool,
     live_retry: BackOff,
@@ -116,7 +114,6 @@ impl Session {
             hands_over: false,
             renew: false,
             renewals: 0,
-            renewed: false,
             paused: false,
             live: false,
             live_retry: BackOff::default(),
@@ -230,7 +227,6 @@ impl Session {
             Event::Welcomed { welcome, held } => self.welcomed(welcome, held, now),
             Event::Renewed => {
                 self.renew = false;
-                self.renewed = true;
                 self.greeted = false;
             }
             Event::Pushed { reply, waiting } => self.pushed(reply, waiting, now),

@@ -108,9 +108,7 @@ impl Session {
         if self.lanes.values().any(|lane| lane.check != Check::Equal) {
             return (LinkState::Behind, "comparing with the hub".into());
         }
-        let same = "this node and the hub hold the same";
-        let noticed = "the data of this device was copied or put back, and nothing of it is lost";
-        (LinkState::InStep, if self.renewed { format!("{same}; {noticed}") } else { same.into() })
+        (LinkState::InStep, "this node and the hub hold the same".into())
     }
 
     fn pending_in(&self) -> u64 {

@@ -7,10 +7,24 @@ use crate::domain::ids::{Epoch, Incarnation};
 use crate::domain::protocol::{Failure, Welcome};
 use crate::domain::session::Event;
 use crate::node::Identity;
-use crate::store::{LocalChange, Request, StoreError};
+use crate::store::{LocalChange, Request, Store, StoreError};
 
 /// The kind of local document with what the hub last gave.
 const RATCHET: &str = "ratchet";
+/// The kind of local document that says when a new incarnation was taken last; there until a person has seen it.
+const NOTICED: &str = "noticed";
+
+/// When it was noticed that this node's data was copied or put back, in milliseconds; `None` if never, or if a person
+/// has put that away.
+pub async fn noticed(store: &dyn Store) -> Result<Option<i64>, StoreError> {
+    Ok(store.local(NOTICED, NOTICED).await?.and_then(|at| at.as_i64()))
+}
+
+/// A person has seen it.
+pub async fn put_away(store: &dyn Store) -> Result<(), StoreError> {
+    let change = LocalChange { kind: NOTICED, key: NOTICED.into(), value: None, expect: None };
+    store.write(Request::Local(vec![change])).await.map(|_| ())
+}
 
 /// What an edge says of itself at a hello.
 pub(super) struct Present {
@@ -41,11 +55,13 @@ impl Carrier {
         self.store.write(Request::Local(vec![change])).await.map(|_| ())
     }
 
-    /// A new incarnation, and no ratchet yet, in one transaction. The outbox, the cursors and all records stay.
+    /// A new incarnation, no ratchet yet, and a word for people, in one transaction. The outbox, the cursors and all records stay.
     pub(super) async fn renew(&self) -> Result<Event, Failure> {
         let incarnation = Incarnation(self.world.random() as u64);
         let forget = LocalChange { kind: RATCHET, key: RATCHET.into(), value: None, expect: None };
-        Identity::renew(&*self.store, &self.identity, incarnation, vec![forget]).await?;
+        let at = Some(self.now().into());
+        let notice = LocalChange { kind: NOTICED, key: NOTICED.into(), value: at, expect: None };
+        Identity::renew(&*self.store, &self.identity, incarnation, vec![forget, notice]).await?;
         Ok(Event::Renewed)
     }
 }

@@ -180,7 +180,7 @@ async fn status(app: &App) -> Result<HttpResponse, Problem> {
         })));
     };
     let status = link.status();
-    Ok(super::json(&json!({
+    let mut said = json!({
         "role": role,
         "node": own,
         "upstream": {
@@ -202,5 +202,9 @@ async fn status(app: &App) -> Result<HttpResponse, Problem> {
         "pending_in": status.pending_in,
         "in_step": status.in_step,
         "clock_ahead_ms": status.clock_ahead,
-    })))
+    });
+    if let Some(at) = status.noticed {
+        said["upstream"]["noticed"] = json!(time::text(at));
+    }
+    Ok(super::json(&said))
 }

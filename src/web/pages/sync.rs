@@ -96,6 +96,10 @@ fn card(signed: &Signed, status: &LinkStatus) -> LinkCard {
         title,
         words: link_words(status, &clock),
         is_paused: status.state == LinkState::Paused,
+        noticed: status.noticed.map(|at| {
+            let at = clock.spoken(at);
+            format!("That was noticed {at}. All that was saved on either copy is kept; if one of them runs that nobody meant to run, give it up.")
+        }),
         may_steer: signed.session.role >= Role::Staff,
         csrf: signed.session.csrf.clone(),
     }
@@ -328,10 +332,11 @@ pub async fn steer(sent: Sent) -> WebResult {
         "now" => link.sync_now(),
         "pause" => link.pause(),
         "resume" => link.resume(),
+        "seen" => link.put_away(),
         _ => return Err(WebError::Malformed("This form has no such button.".into())),
     }
     // what is shown next shows what came of it; a link that has nothing new to say is not waited for long
-    let is_told = |now: &LinkStatus| now.state != before.state;
+    let is_told = |now: &LinkStatus| now.state != before.state || now.noticed != before.noticed;
     let _ = tokio::time::timeout(SOON, status.wait_for(is_told)).await;
     let htmx = Htmx::of(&sent.req);
     if htmx.is_partial { shown(&card(&sent, &link.status())) } else { Ok(htmx.see("/sync")) }
