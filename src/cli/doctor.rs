@@ -121,15 +121,7 @@ fn directory(dir: &Path, chart: &mut Chart) {
     let database = fs::metadata(dir.join(DATABASE)).map_or(0, |about| about.len());
     match rustix::fs::statvfs(dir) {
         Ok(disk) => {
-            let room = disk.f_bavail.saturating_mul(disk.f_frsize);
-            let megabytes = room >> 20;
-            let short = (room < ROOM.max(database / 2)).then(|| {
-                (
-                    format!("The disk has {megabytes} MB left; the database has {}.", database >> 20),
-                    "Free some space: without it nobody can save.",
-                )
-            });
-            chart.unless("disk", &format!("The disk has {megabytes} MB left."), short);
+            of_disk(disk.f_bavail.saturating_mul(disk.f_frsize), database, chart);
         }
         Err(err) => chart.found("disk", format!("How full the disk is cannot be told: {err}."), "Look with `df`."),
     }
@@ -141,6 +133,18 @@ fn directory(dir: &Path, chart: &mut Chart) {
         )
     });
     chart.unless("log", "The log of the database is small.", large);
+}
+
+/// `room` on the disk beside a database of this size, in bytes.
+fn of_disk(room: u64, database: u64, chart: &mut Chart) {
+    let megabytes = room >> 20;
+    let short = (room < ROOM.max(database / 2)).then(|| {
+        (
+            format!("The disk has {megabytes} MB left; the database has {}.", database >> 20),
+            "Free some space: without it nobody can save.",
+        )
+    });
+    chart.unless("disk", &format!("The disk has {megabytes} MB left."), short);
 }
 
 const RESTORE: &str = "Make a backup of what is there, and restore the last good one into a new directory; on an edge, joining anew brings all that the hub has.";
@@ -312,5 +316,43 @@ fn tell(checks: &[Check], dir: &Path, settings: &Settings) -> Result<()> {
             "{some} things are not well with {}; what to do stands beside each",
             dir.display()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(look: impl FnOnce(&mut Chart), name: &str) -> Check {
+        let mut chart = Chart::default();
+        look(&mut chart);
+        chart.0.into_iter().find(|check| check.check == name).expect("it is looked at")
+    }
+
+    #[test]
+    fn little_room_is_found_and_so_is_little_beside_a_large_database() {
+        const GIB: u64 = 1 << 30;
+        for (room, database, ok) in [
+            (ROOM - 1, 0, false),
+            (ROOM, 0, true),
+            (2 * GIB, 4 * GIB, true),
+            (2 * GIB - 1, 4 * GIB, false),
+            (0, u64::MAX, false),
+        ] {
+            let check = of(|chart| of_disk(room, database, chart), "disk");
+            assert_eq!(check.ok, ok, "{room} {database}: {}", check.text);
+            assert_eq!(check.todo.is_some(), !ok);
+            assert!(check.text.contains(&format!("{} MB left", room >> 20)), "{}", check.text);
+        }
+    }
+
+    #[test]
+    fn an_sqlite_that_can_lose_data_is_found() {
+        for is_safe in [true, false] {
+            let checkup = Checkup { sqlite: "3.50.1".into(), sqlite_is_safe: is_safe, ..Checkup::default() };
+            let check = of(|chart| of_database(&checkup, chart), "sqlite");
+            assert_eq!((check.ok, check.todo.is_some()), (is_safe, !is_safe));
+            assert!(check.text.contains("3.50.1"), "{}", check.text);
+        }
     }
 }

@@ -109,6 +109,14 @@ fn each_thing_that_is_not_well_is_found_and_said_what_to_do_about() {
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).expect("ours");
     assert_eq!(findings(&data)[0].0, "permissions");
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).expect("ours");
+    // a log as large as one that something holds up; its room on this disk is only claimed
+    let log = fs::File::create(data.join("outpost.db-wal")).expect("a file");
+    log.set_len((256 << 20) + 1).expect("a sparse file");
+    let found = findings(&data);
+    assert_eq!((found[0].0.as_str(), found.len()), ("log", 1), "{found:?}");
+    assert!(found[0].1.contains("256 MB"), "{found:?}");
+    fs::File::create(data.join("outpost.db-wal")).expect("a file");
+    assert_eq!(findings(&data), []);
     // a file that is no database any more
     let mut bytes = fs::read(data.join("outpost.db")).expect("a file");
     let middle = bytes.len() / 2;

@@ -167,3 +167,40 @@ async fn an_edge_serves_nobody_unless_its_hub_lets_it() {
     }
     hub.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nodes_below_wrote_comes_back_through_the_one_that_serves_them_when_the_hub_was_restored() {
+    let mut hub = HubNode::start(Kind::Sqlite).await;
+    let before = hub.person.create(note(), json!({"title": "before", "status": "old"})).await;
+    let (ship, url) = between(&hub, Kind::Sqlite, json!("all")).await;
+    let tablet = below(&ship, &url, Kind::Sqlite, json!("all")).await;
+    tablet.person.sees(&before, "/title", json!("before")).await;
+    let copy = hub.copy().await;
+    tablet.person.set(&before, "/status", json!("new")).await;
+    let made = tablet.person.create(note(), json!({"title": "made below"})).await;
+    hub.person.sees(&before, "/status", json!("new")).await;
+    hub.person.sees(&made, "/title", json!("made below")).await;
+    ship.until_in_step().await;
+    tablet.until_in_step().await;
+
+    hub.put_back(copy).await;
+    hub.restored().await;
+    assert_eq!(hub.person.value(&made, "/title").await, None);
+    // somebody goes on at the hub, and somebody below, before the ship says a word
+    hub.person.set(&before, "/title", json!("at the hub")).await;
+    tablet.person.set(&made, "/status", json!("later")).await;
+    ship.link.sync_now();
+    hub.person.sees(&before, "/status", json!("new")).await;
+    hub.person.sees(&made, "/title", json!("made below")).await;
+    hub.person.sees(&made, "/status", json!("later")).await;
+    for edge in [&ship, &tablet] {
+        edge.person.sees(&before, "/title", json!("at the hub")).await;
+        edge.person.sees(&before, "/status", json!("new")).await;
+        edge.until_in_step().await;
+    }
+    known(&hub, "ship", |node| node.in_step).await;
+    for edge in [&tablet, &ship] {
+        edge.stop().await;
+    }
+    hub.stop().await;
+}
