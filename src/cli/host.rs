@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 
 use super::door::Connection;
 use super::lock::Lock;
-use super::{Failure, join, node, print, records, sync, token, types, user};
+use super::{Failure, join, node, print, quarantine, records, sync, token, types, user};
 use crate::config::Settings;
 
 pub const DATABASE: &str = "outpost.db";
@@ -37,6 +37,7 @@ pub enum Ask {
     Records(records::Ask),
     Node(node::Ask),
     Sync(sync::Ask),
+    Quarantine(quarantine::Ask),
     Openapi,
     /// A backup is about to be made.
     BackingUp,
@@ -66,6 +67,7 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value, Failure> {
         Ask::Records(ask) => records::execute(ask, on).await,
         Ask::Node(ask) => node::execute(ask, on).await,
         Ask::Sync(ask) => sync::execute(ask, on).await,
+        Ask::Quarantine(ask) => quarantine::execute(ask, on).await,
         Ask::Openapi => Ok(outpost::web::api::openapi(&on.node)),
         Ask::BackingUp => {
             BackedUp::note(&**on.node.store(), on.node.now()).await?;

@@ -10,6 +10,7 @@ mod lock;
 mod node;
 mod openapi;
 mod print;
+mod quarantine;
 mod records;
 mod serve;
 mod sync;
@@ -66,6 +67,9 @@ pub enum Command {
     /// The link of an edge to its hub
     #[command(subcommand, arg_required_else_help = true)]
     Sync(sync::Sync),
+    /// Saves that the hub may not accept
+    #[command(subcommand, arg_required_else_help = true)]
+    Quarantine(quarantine::Quarantine),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Doctor(doctor::Doctor),
@@ -85,6 +89,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Type(command) => types::run(command, &settings).await,
         Command::Records(command) => records::run(command, &settings).await,
         Command::Sync(command) => sync::run(command, &settings).await,
+        Command::Quarantine(command) => quarantine::run(command, &settings).await,
         Command::Backup(command) => backup::back_up_to(command, &settings).await,
         Command::Restore(command) => backup::restore_from(command, &settings).await,
         Command::Doctor(command) => doctor::run(command, &settings).await,

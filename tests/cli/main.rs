@@ -8,6 +8,7 @@ mod directory;
 mod doctor;
 mod figures;
 mod joining;
+mod quarantine;
 mod reaching;
 mod records;
 mod run;

@@ -12,7 +12,7 @@ use crate::domain::path::{ItemKey, Path, Segment, escape};
 use crate::domain::record::{Content, Keys, Place};
 use crate::domain::schema::Shape;
 use crate::domain::stamp::Stamp;
-use crate::node::{Node, NodeRole, Revision, Verdict};
+use crate::node::{KnownNode, Node, NodeRole, Revision, Verdict};
 use crate::store::{Flags, Held, Listed};
 use crate::web::App;
 
@@ -29,6 +29,11 @@ impl<'a> Who<'a> {
     /// Knows people, this node and its hub.
     pub fn here(node: &'a Node) -> Self {
         Self { node, nodes: HashMap::new() }
+    }
+
+    /// Knows these nodes, too.
+    pub fn knowing(node: &'a Node, known: Vec<KnownNode>) -> Self {
+        Self { node, nodes: known.into_iter().map(|known| (known.id, known.name)).collect() }
     }
 
     /// Knows the nodes below this hub, too. That they cannot be told is no reason to fail.
