@@ -425,6 +425,11 @@ impl Hub {
         self.snapshots.keep_in(dir);
     }
 
+    /// Makes chunks of about so many bytes before packing. Edges take chunks of any size.
+    pub fn cut_chunks_about(&self, bytes: usize) {
+        self.snapshots.cut_about(bytes);
+    }
+
     /// All of a partition as chunks; some changes may have come since they were made. Whoever asks while they are being made
     /// waits for that.
     pub async fn snapshot(&self, node: &NodeRecord, partition: &Partition) -> Result<Manifest> {

@@ -3,11 +3,10 @@ use super::columns::Columns;
 use crate::domain::ids::{Partition, RecordId, TypeName};
 use crate::domain::record::State;
 
-/// A chunk is at least about so large, then ends before a record whose id says so, or before it would be larger than `MOST`.
-/// All before packing, which makes a fifth of it.
-const LEAST: usize = 512 << 10;
+/// A chunk is at least about so large, then ends before a record whose id says so, or before it would be larger than `MOST`
+/// times as much. All before packing, which makes a fifth of it.
 const USUAL: usize = 512 << 10;
-const MOST: usize = 2 << 20;
+const MOST: usize = 4;
 /// What a record counts besides its document.
 const EACH: usize = 64;
 
@@ -23,19 +22,26 @@ pub struct Cutter {
     columns: Columns,
     partition: Partition,
     weight: usize,
+    /// About how large a chunk is.
+    usual: usize,
 }
 
 impl Cutter {
     pub fn new(partition: &Partition) -> Self {
-        Self { columns: Columns::new(partition), partition: partition.clone(), weight: 0 }
+        Self::sized(partition, USUAL)
+    }
+
+    /// As [`Cutter::new`], into chunks of about so many bytes before packing.
+    pub fn sized(partition: &Partition, usual: usize) -> Self {
+        Self { columns: Columns::new(partition), partition: partition.clone(), weight: 0, usual: usual.max(1) }
     }
 
     /// Takes the next record; `text` is how long its document is as text. Gives the chunk that ended before it.
     pub fn push(&mut self, type_name: &TypeName, id: RecordId, state: State, text: usize) -> Option<Content> {
         let weight = text + EACH;
         let ends = self.columns.len() > 0
-            && (self.weight >= LEAST && begins_one(id, weight)
-                || self.weight + weight > MOST
+            && (self.weight >= self.usual && begins_one(id, weight, self.usual)
+                || self.weight + weight > self.usual.saturating_mul(MOST)
                 || self.columns.len() >= MAX_RECORDS);
         let ended = if ends { self.take() } else { None };
         self.columns.push(type_name, id, state);
@@ -60,9 +66,9 @@ impl Cutter {
 }
 
 /// Whether a record of this weight begins a chunk: as likely as it is heavy, and the same wherever and whenever it is asked.
-fn begins_one(id: RecordId, weight: usize) -> bool {
+fn begins_one(id: RecordId, weight: usize, usual: usize) -> bool {
     let hash = blake3::hash(id.as_bytes());
     let first = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
     let chance = u32::from_le_bytes(*first) as usize;
-    chance < weight.min(USUAL).saturating_mul(u32::MAX as usize / USUAL)
+    chance < weight.min(usual).saturating_mul(u32::MAX as usize / usual)
 }

@@ -25,6 +25,7 @@ const FEW: u64 = 1_000;
 pub(super) struct Snapshots {
     parent: OnceLock<PathBuf>,
     passing: OnceLock<tempfile::TempDir>,
+    usual: OnceLock<usize>,
     kept: Mutex<BTreeMap<Partition, Kept>>,
     /// One is made at a time.
     making: tokio::sync::Mutex<()>,
@@ -49,6 +50,11 @@ impl Snapshots {
         let _ = fs::remove_dir_all(&place);
         // the first place stays
         let _ = self.parent.set(place);
+    }
+
+    pub fn cut_about(&self, bytes: usize) {
+        // the first size stays
+        let _ = self.usual.set(bytes);
     }
 
     fn place(&self) -> io::Result<&Path> {
@@ -96,7 +102,10 @@ impl Snapshots {
                 why
             })
         };
-        let mut cutter = Cutter::new(partition);
+        let mut cutter = match self.usual.get() {
+            Some(usual) => Cutter::sized(partition, *usual),
+            None => Cutter::new(partition),
+        };
         let walked = store
             .walk(partition, &mut |held| {
                 let text = held.document.value.to_string().len();
