@@ -59,6 +59,7 @@ impl Draft<'_> {
         for lost in &lost {
             self.lose(&key, lost, false)?;
         }
+        lost.iter().try_for_each(|lost| self.put_again(&key, lost, now))?;
         self.announce_absent(&key, &page.partition)
     }
 

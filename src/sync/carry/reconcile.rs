@@ -55,8 +55,9 @@ impl Carrier {
                 break;
             }
         }
+        // first what is here, as it is: once the hub's is joined, a value that lost against it is gone, and nobody was told
+        self.offer(&partition, epoch, offered, push_bytes).await?;
         self.fetch(&partition, epoch, &wanted).await?;
-        self.offer(&partition, epoch, &wanted, offered, push_bytes).await?;
         if next.is_none() {
             let (rows, moved, dictionary) = Default::default();
             let page = PulledPage { partition: partition.clone(), rows, moved, cursor: begun, dictionary };
@@ -89,12 +90,11 @@ impl Carrier {
         Ok(())
     }
 
-    /// Gives these records to the hub, as they are now that what it has is joined, unless they are the same by that.
+    /// Gives these records to the hub.
     async fn offer(
         &self,
         partition: &Partition,
         epoch: Epoch,
-        known: &[Hashed],
         marks: Vec<Mark>,
         push_bytes: usize,
     ) -> Result<(), Failure> {
@@ -107,10 +107,6 @@ impl Carrier {
                 && let Some(Mark { type_name, id }) = marks.next()
             {
                 let Some(held) = self.store.record(&type_name, id).await? else { continue };
-                let hash = held.hash().0;
-                if known.iter().any(|row| row.mark.id == id && row.mark.type_name == type_name && row.hash.0 == hash) {
-                    continue;
-                }
                 let state = pack(&held.state, held.seq, Values::Inline, &mut offer.dictionary);
                 bytes += state.len();
                 offer.rows.push(Row { type_name, id, seq: held.seq, state });
