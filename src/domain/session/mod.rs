@@ -322,6 +322,11 @@ impl Session {
         let cursors: BTreeMap<&Partition, Cursor> =
             held.iter().filter_map(|holding| Some((&holding.partition, holding.cursor?))).collect();
         let ancestors = welcome.ancestors;
+        // saves that were acknowledged and never pulled: a hub that was put back since may lack them, and no cursor tells
+        let unread = |partition: &Partition| {
+            let mut unread = held.iter().filter(|holding| holding.cursor.is_none() && !holding.copying);
+            !ancestors.is_empty() && unread.any(|holding| holding.records > 0 && holding.partition == *partition)
+        };
         // whoever holds some of it already is told by pulls only what left meanwhile
         let is_begun = |holding: &&Holding| holding.cursor.is_some() || (holding.records > 0 && !holding.copying);
         let begun: BTreeSet<&Partition> = held.iter().filter(is_begun).map(|holding| &holding.partition).collect();
@@ -331,6 +336,7 @@ impl Session {
                 match cursors.get(&head.id) {
                     Some(cursor) if cursor.epoch == welcome.epoch => lane.cursor = *cursor,
                     Some(cursor) if ancestors.contains(&cursor.epoch) => lane.reconcile(),
+                    None if self.compares && unread(&head.id) => lane.reconcile(),
                     _ => {}
                 }
                 if head.newer >= self.limits.chunk_records && !begun.contains(&head.id) {
@@ -355,7 +361,8 @@ impl Session {
             let counted = |cursor: Cursor| {
                 cursor.base > 0 && (cursor.epoch == welcome.epoch || ancestors.contains(&cursor.epoch))
             };
-            holding.records > 0 && holding.cursor.is_some_and(counted) && self.scope.contains(&holding.partition)
+            let is_known = holding.cursor.is_some_and(counted) || unread(&holding.partition);
+            holding.records > 0 && is_known && self.scope.contains(&holding.partition)
         });
         for holding in gone.filter(|_| self.compares) {
             self.lanes.entry(holding.partition.clone()).or_insert_with(|| {
@@ -409,6 +416,11 @@ impl Session {
         }
         self.listed = self.listed.max(reply.head);
         for Head { id, head, digest, .. } in reply.partitions {
+            if !self.scope.contains(&id) {
+                // it may hold more than it was told
+                self.greeted = false;
+                continue;
+            }
             let lane = self.lanes.entry(id).or_insert_with(|| Lane::new(reply.epoch));
             lane.hear(head, digest);
         }
@@ -465,6 +477,10 @@ impl Session {
 
     fn heard(&mut self, hint: Hint) {
         if self.epoch != Some(hint.epoch) {
+            self.greeted = false;
+            return;
+        }
+        if !self.scope.contains(&hint.partition) {
             self.greeted = false;
             return;
         }

@@ -536,3 +536,39 @@ fn whatever_it_waits_for_it_says_until_when() {
         }
     }
 }
+
+#[test]
+fn what_was_acknowledged_and_never_read_is_compared_with_a_restored_hub() {
+    let unread = |name: &str| Holding { cursor: None, ..holding(name, 0, 7) };
+    let mut session = Session::new(0);
+    let held = vec![unread("a"), unread("gone")];
+    session.handle(Event::Welcomed { welcome: comparing(Epoch(2), vec![head("a", 9)], vec![EPOCH]), held }, 0, 0);
+    let begun = Cursor { epoch: Epoch(2), base: 9, after: 9, tag: None };
+    assert_eq!(reconciles(&mut session, 0).0, partition("a"));
+    session.handle(Event::Reconciled { partition: partition("a"), begun, next: None }, 0, 0);
+    assert_eq!(reconciles(&mut session, 0).0, partition("gone"), "what the hub does not hold at all");
+    // a hub that never was put back has it, and is read
+    let mut session = Session::new(0);
+    let welcome = comparing(Epoch(2), vec![head("a", 9)], vec![]);
+    session.handle(Event::Welcomed { welcome, held: vec![unread("a")] }, 0, 0);
+    assert_eq!(pulls(&mut session, 0), partition("a"));
+}
+
+#[test]
+fn whoever_hears_of_a_partition_outside_of_its_scope_asks_for_the_scope() {
+    let mut welcome = welcome(EPOCH, vec![head("a", 9)]);
+    welcome.scope = Scope::from_json(&serde_json::json!({"a": true})).expect("a good scope");
+    let greeted = || {
+        let mut session = Session::new(0);
+        session.handle(Event::Welcomed { welcome: welcome.clone(), held: vec![holding("a", 9, 9)] }, 0, 0);
+        assert_eq!(session.next(0), Step::Compare);
+        session
+    };
+    let mut session = greeted();
+    let reply = Pushed { epoch: EPOCH, verdicts: Vec::new(), head: 12, partitions: vec![head("b", 12)] };
+    session.handle(Event::Pushed { reply, waiting: 0 }, 0, 0);
+    assert_eq!(session.next(0), Step::Hello);
+    let mut session = greeted();
+    session.handle(Event::Heard(Hint { epoch: EPOCH, partition: partition("b"), head: 12, records: 1 }), 0, 0);
+    assert_eq!(session.next(0), Step::Hello);
+}
