@@ -7,6 +7,8 @@ contract!(
     what_a_node_below_saved_is_sent_on_as_it_came,
     a_save_that_comes_again_with_other_stamps_follows_the_first,
     those_below_hear_of_a_record_that_an_edge_drops,
+    those_below_let_go_of_a_record_that_came_back_to_an_edge_elsewhere,
+    those_below_hear_that_a_move_of_theirs_was_overruled,
 );
 
 fn relayed(saves: Vec<Save>, now: i64) -> Request {
@@ -85,4 +87,48 @@ async fn those_below_hear_of_a_record_that_an_edge_drops(kind_of: Kind) {
     for site in [&between, &below] {
         assert_eq!(site.digest(&jobs("a")).await, hub.digest(&jobs("a")).await);
     }
+}
+
+async fn those_below_let_go_of_a_record_that_came_back_to_an_edge_elsewhere(kind_of: Kind) {
+    let (hub, between, below) = pair(kind_of).await;
+    let jobs = |site: &str| Partition::of_value(&kind("job"), Some(&json!(site)));
+    let made = hub.create("job", 1, json!({"site": "b", "title": 1})).await;
+    between.pull(&hub, &jobs("b")).await;
+    let made = hub.change(&made, vec![write(&made, "/site", json!("a"))]).await;
+    between.pull(&hub, &jobs("a")).await;
+    below.pull(&between, &jobs("a")).await;
+    assert!(below.held("job", 1).await.is_some());
+    // it goes back to where it was: gone from the one partition first, there in the other then
+    hub.change(&made, vec![write(&made, "/site", json!("b"))]).await;
+    between.pull(&hub, &jobs("a")).await;
+    assert!(between.held("job", 1).await.is_none());
+    between.pull(&hub, &jobs("b")).await;
+    below.pull(&between, &jobs("a")).await;
+    assert!(below.held("job", 1).await.is_none(), "it is not there any more");
+    assert_eq!(below.digest(&jobs("a")).await, hub.digest(&jobs("a")).await);
+}
+
+async fn those_below_hear_that_a_move_of_theirs_was_overruled(kind_of: Kind) {
+    let (hub, between, below) = pair(kind_of).await;
+    let jobs = |site: &str| Partition::of_value(&kind("job"), Some(&json!(site)));
+    let made = hub.create("job", 1, json!({"site": "b", "title": 1})).await;
+    between.pull(&hub, &jobs("b")).await;
+    below.pull(&between, &jobs("b")).await;
+    let seen = below.held("job", 1).await.expect("it was pulled");
+    below.change(&seen, vec![write(&seen, "/site", json!("a"))]).await;
+    let saves = below.unsent(1 << 20).await;
+    for _ in 0..20 {
+        hub.now();
+    }
+    // somebody at the hub said meanwhile, and later, that it stays where it is
+    hub.change(&made, vec![write(&made, "/site", json!("c"))]).await;
+    let held = hub.held("job", 1).await.expect("it is there");
+    hub.change(&held, vec![write(&held, "/site", json!("b"))]).await;
+    between.pull(&hub, &jobs("b")).await;
+    between.write(relayed(saves.clone(), between.now())).await;
+    below.write(Request::Acknowledge(vec![saves[0].id])).await;
+    below.pull(&between, &jobs("a")).await;
+    assert!(below.held("job", 1).await.is_none_or(|held| held.partition != jobs("a")), "it is not there");
+    below.pull(&between, &jobs("b")).await;
+    assert_eq!(below.digest(&jobs("b")).await, hub.digest(&jobs("b")).await);
 }

@@ -41,6 +41,10 @@ impl Draft<'_> {
         }
         self.facts.waiting.insert(key.clone(), Vec::new());
         self.news.came.insert(key.clone());
+        if provisional && self.unsent(key)?.is_empty() {
+            // the hub has judged them already
+            self.drop_provisional()?;
+        }
         Ok(())
     }
 
@@ -80,7 +84,8 @@ impl Draft<'_> {
             }
         }
         let overruled = !applied.changed || applied.effects.iter().any(|effect| effect.act == EffectKind::Overruled);
-        if overruled && !provisional && before.is_some() {
+        // on an edge that serves others, too: whoever wrote it below holds the record where it would be by that
+        if overruled && before.is_some() {
             self.announce_overruled(part)?;
         }
         self.tell(part, &applied, seq, now, provisional)

@@ -40,8 +40,10 @@ impl Draft<'_> {
                 self.announce(key, [left.clone()], &partition, seq, decided)?;
             }
             self.notify(left.clone(), key, seq, by);
-        } else if before.is_none() {
-            self.announce(key, [], &partition, seq, Stamp::NEVER)?;
+        } else if before.is_none() && !self.left(key)?.is_empty() {
+            // it was here and was dropped: whoever holds it still where it was then has to believe that it is elsewhere
+            let decided = self.scope_stamp(&key.0, &state, &document.value, &partition);
+            self.announce(key, [], &partition, seq, decided)?;
         }
         self.notify(partition.clone(), key, seq, by);
         let moved = left.is_some();
