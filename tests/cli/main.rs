@@ -7,6 +7,7 @@ mod demo;
 mod directory;
 mod doctor;
 mod figures;
+mod forgetting;
 mod joining;
 mod quarantine;
 mod reaching;
