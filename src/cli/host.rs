@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use outpost::node::{BackedUp, Caches, Identity, Node, NodeRole, Nodes, World};
 use outpost::store::Sqlite;
 use outpost::store::Store;
+use outpost::sync::bundle::EdgeSide;
 use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Relay, Switch};
 use outpost::world::SystemWorld;
 use serde::de::DeserializeOwned;
@@ -18,7 +19,7 @@ use tokio::sync::OnceCell;
 
 use super::door::Connection;
 use super::lock::Lock;
-use super::{Failure, join, node, print, quarantine, records, sync, token, types, user};
+use super::{Failure, bundle, join, node, print, quarantine, records, sync, token, types, user};
 use crate::config::Settings;
 
 pub const DATABASE: &str = "outpost.db";
@@ -38,6 +39,7 @@ pub enum Ask {
     Node(node::Ask),
     Sync(sync::Ask),
     Quarantine(quarantine::Ask),
+    Bundle(bundle::Ask),
     Openapi,
     /// A backup is about to be made.
     BackingUp,
@@ -68,6 +70,7 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value, Failure> {
         Ask::Node(ask) => node::execute(ask, on).await,
         Ask::Sync(ask) => sync::execute(ask, on).await,
         Ask::Quarantine(ask) => quarantine::execute(ask, on).await,
+        Ask::Bundle(ask) => bundle::execute(ask, on).await,
         Ask::Openapi => Ok(outpost::web::api::openapi(&on.node)),
         Ask::BackingUp => {
             BackedUp::note(&**on.node.store(), on.node.now()).await?;
@@ -138,6 +141,19 @@ impl Served {
             _ => (Hub::of(&node, world).await?, None),
         };
         Ok(Self { node, hub, relay, offset, link: OnceCell::new(), url: None })
+    }
+
+    /// An edge, as its bundles need it; `None` on a hub.
+    pub fn edge_side(&self) -> Option<EdgeSide> {
+        let (relay, offset) = (self.relay.clone()?, self.offset.clone()?);
+        Some(EdgeSide {
+            store: self.node.store().clone(),
+            identity: self.node.identity().clone(),
+            world: Arc::new(SystemWorld),
+            offset,
+            relay,
+            below: self.hub.clone(),
+        })
     }
 
     /// The link of an edge, if it runs.

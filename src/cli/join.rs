@@ -1,20 +1,21 @@
 //! `outpost join`: makes a directory that of an edge, and brings the first copy over.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use outpost::node::{Caches, Identity, Link, LinkState, NodeRole};
 use outpost::store::{LocalChange, Request, Store};
+use outpost::sync::bundle::{Way, identity_to_join, key_to_join};
 use outpost::sync::{self, EnrolError, Switch};
 use outpost::world::SystemWorld;
 use serde_json::{Value, json};
 
-use super::host::{self, Served};
+use super::host::{self, Host, Served};
 use super::serve::Signals;
-use super::{Failure, Result, print};
+use super::{Failure, Result, bundle, print};
 use crate::config::{Settings, machine_name};
 
 /// Make the data directory an edge of a hub, and bring the first copy over
@@ -33,6 +34,9 @@ pub struct Join {
     /// What people call this edge, where the hub did not say; else the name of this machine
     #[arg(long, env = "OUTPOST_NAME")]
     name: Option<String>,
+    /// Join by a bundle instead of a link: one that the hub made with `outpost bundle export FILE --token` and this token
+    #[arg(long, env = "OUTPOST_BUNDLE", value_name = "FILE")]
+    bundle: Option<PathBuf>,
 }
 
 /// Says in the store of an edge that its first copy is still under way.
@@ -60,10 +64,20 @@ pub async fn run(join: Join, settings: &Settings) -> Result<()> {
     };
     let name = identity.name.clone();
     let served = Served::of(store, caches, identity).await?;
-    let copied = first_copy(&served).await;
-    served.close().await;
-    drop(lock);
-    let records = copied?;
+    let records = match &join.bundle {
+        None => {
+            let copied = first_copy(&served).await;
+            served.close().await;
+            drop(lock);
+            copied?
+        }
+        Some(file) => {
+            let mut host = Host::Here(Box::new(served), lock);
+            let copied = first_bundle(&mut host, file).await;
+            host.close().await;
+            copied?
+        }
+    };
     if settings.json {
         return print::json(&json!({ "name": name, "hub": join.hub, "data": dir, "records": records }));
     }
@@ -90,6 +104,7 @@ async fn enrolled(join: &Join, store: &dyn Store, dir: &Path) -> Result<Identity
                 Err(gone(Failure::new(format!("{}, or run it with `outpost serve`", failure.line))))
             }
         },
+        None if join.bundle.is_some() => enrolled_by_bundle(join, store).await.map_err(gone),
         None => {
             mark(store, Some(json!(join.hub))).await.map_err(gone)?;
             let name = join.name.clone().unwrap_or_else(machine_name);
@@ -98,6 +113,41 @@ async fn enrolled(join: &Join, store: &dyn Store, dir: &Path) -> Result<Identity
                 .map_err(|err| (Failure::new(err.to_string()), matches!(err, EnrolError::Unanswered { .. })))
         }
     }
+}
+
+/// The identity that a bundle gives to whoever knows the token it was made with.
+async fn enrolled_by_bundle(join: &Join, store: &dyn Store) -> Result<Identity> {
+    let file = join.bundle.as_deref().unwrap_or(Path::new(""));
+    let mut reader = bundle::open(file)?;
+    let header = reader.header().clone();
+    let is_for_it = header.way == Way::Down && reader.unseal(&key_to_join(&header, &join.token)).is_ok();
+    if !is_for_it {
+        return Err(Failure::new(format!(
+            "{} was not made for an edge that joins with this token; at the hub, `outpost bundle export FILE --token TOKEN` makes one",
+            file.display()
+        )));
+    }
+    let identity = identity_to_join(&header, &join.token, &join.hub, &SystemWorld);
+    let identity = identity.map_err(|err| Failure::new(err.to_string()))?;
+    mark(store, Some(json!(join.hub))).await?;
+    if identity.settle(store).await? {
+        Ok(identity)
+    } else {
+        Err(Failure::new("this node has just joined another hub"))
+    }
+}
+
+/// Takes in a bundle as the first copy. How many records there are then.
+async fn first_bundle(host: &mut Host, file: &Path) -> Result<u64> {
+    bundle::take_in(host, file).await?;
+    let Host::Here(served, _) = host else { return Err(Failure::new("the node runs elsewhere")) };
+    mark(&**served.node.store(), None).await?;
+    count(served).await
+}
+
+async fn count(served: &Served) -> Result<u64> {
+    let tallies = served.node.store().tallies().await?;
+    Ok(tallies.iter().filter(|tally| !tally.type_name.is_built_in()).map(|tally| tally.living + tally.binned).sum())
 }
 
 /// Whether a join was begun in this store and did not come to its end.
@@ -152,8 +202,7 @@ async fn first_copy(served: &Served) -> Result<u64> {
         }
     }
     mark(&**served.node.store(), None).await?;
-    let tallies = served.node.store().tallies().await?;
-    Ok(tallies.iter().filter(|tally| !tally.type_name.is_built_in()).map(|tally| tally.living + tally.binned).sum())
+    count(served).await
 }
 
 /// Takes away what a join that failed has made.

@@ -1,6 +1,7 @@
 //! The command line: what can be said on it, and what each command does. One file for each group of commands.
 
 mod backup;
+mod bundle;
 mod doctor;
 mod door;
 mod failure;
@@ -70,6 +71,9 @@ pub enum Command {
     /// Saves that the hub may not accept
     #[command(subcommand, arg_required_else_help = true)]
     Quarantine(quarantine::Quarantine),
+    /// Sync by files on a stick, where there is no link
+    #[command(subcommand, arg_required_else_help = true)]
+    Bundle(bundle::Bundle),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Doctor(doctor::Doctor),
@@ -90,6 +94,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Records(command) => records::run(command, &settings).await,
         Command::Sync(command) => sync::run(command, &settings).await,
         Command::Quarantine(command) => quarantine::run(command, &settings).await,
+        Command::Bundle(command) => bundle::run(command, &settings).await,
         Command::Backup(command) => backup::back_up_to(command, &settings).await,
         Command::Restore(command) => backup::restore_from(command, &settings).await,
         Command::Doctor(command) => doctor::run(command, &settings).await,

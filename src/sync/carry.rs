@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use self::renewal::Present;
+pub(super) use self::renewal::last_told;
 use super::clock::{Asked, Offset};
 use super::hub::Hub;
 use super::relay::Relay;
@@ -34,6 +35,15 @@ pub struct Carrier {
 /// The saves that the hub does not take, in no particular order.
 pub async fn set_aside(store: &dyn Store) -> Result<Vec<RefusedSave>, StoreError> {
     RefusedSave::all(store).await
+}
+
+/// Keeps a save that the hub does not take, with the reason.
+pub(super) async fn put_aside(store: &dyn Store, save: Save, reason: String, at: i64) -> Result<(), StoreError> {
+    let key = save.id.to_string();
+    let value: Value =
+        serde_json::to_value(RefusedSave { save, reason, at }).map_err(|err| StoreError::Damaged(err.to_string()))?;
+    let change = LocalChange { kind: RefusedSave::KIND, key, value: Some(value), expect: None };
+    store.write(Request::Local(vec![change])).await.map(|_| ())
 }
 
 impl From<StoreError> for Failure {
@@ -192,11 +202,7 @@ impl Carrier {
     }
 
     async fn put_aside(&self, save: Save, reason: String) -> Result<(), StoreError> {
-        let key = save.id.to_string();
-        let value: Value = serde_json::to_value(RefusedSave { save, reason, at: self.now() })
-            .map_err(|err| StoreError::Damaged(err.to_string()))?;
-        let change = LocalChange { kind: RefusedSave::KIND, key, value: Some(value), expect: None };
-        self.store.write(Request::Local(vec![change])).await.map(|_| ())
+        put_aside(&*self.store, save, reason, self.now()).await
     }
 
     async fn set_aside(&self, save: SaveId, reason: String) -> Result<Event, Failure> {

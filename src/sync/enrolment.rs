@@ -8,6 +8,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bundle::Key;
 use super::http_transport;
 use super::hub::HubError;
 use crate::domain::ids::{Epoch, Incarnation, NodeId};
@@ -37,6 +38,14 @@ pub struct NodeRecord {
     pub revoked_at: Option<i64>,
     /// The hash of its credential.
     credential: String,
+}
+
+impl NodeRecord {
+    /// What its bundles are sealed with.
+    pub(super) fn bundle_key(&self) -> Result<Key, StoreError> {
+        let hash = blake3::Hash::from_hex(&self.credential).map_err(|err| StoreError::Damaged(err.to_string()))?;
+        Ok(Key::of_hash(&hash))
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -143,7 +152,7 @@ pub(super) async fn admit(
     }
 }
 
-fn credential(node: NodeId, secret: &str) -> String {
+pub(super) fn credential(node: NodeId, secret: &str) -> String {
     format!("opn_{node}.{secret}")
 }
 

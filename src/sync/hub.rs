@@ -1,5 +1,6 @@
 //! The hub's side of the protocol, as plain functions over a store.
 
+mod bundles;
 mod forgetting;
 mod lives;
 mod push;
@@ -305,7 +306,7 @@ impl Hub {
             .map(|reached| &reached.id)
             .collect();
         // whoever began at nothing, and is not done yet, is told all that is there
-        let floors = self.floors().await?;
+        let floors = self.floors_of(reached.keys().copied()).await?;
         let is_fenced =
             |partition: &Partition, base: u64| 0 < base && base < floors.get(partition).copied().unwrap_or(0);
         let fenced: BTreeSet<&Partition> = reached
@@ -398,11 +399,19 @@ impl Hub {
         if pull.base > 0 && pull.base < self.floor(&pull.partition).await? {
             return Err(HubError::ForeignEpoch);
         }
-        let max_bytes = pull.max_bytes.clamp(1, self.limits.pull_bytes);
-        let changes = self.store.changes(&pull.partition, pull.base, pull.after, max_bytes).await?;
         self.noted(node.id, |contact| {
             contact.reached.insert(pull.partition.0.clone(), pull.base);
         });
+        self.page(node, pull).await
+    }
+
+    /// What a node has not read of a partition, whatever way it goes there.
+    async fn page(&self, node: &NodeRecord, pull: &Pull) -> Result<Pulled> {
+        if !node.scope.contains(&pull.partition) {
+            return Err(HubError::OutOfScope(pull.partition.clone()));
+        }
+        let max_bytes = pull.max_bytes.clamp(1, self.limits.pull_bytes);
+        let changes = self.store.changes(&pull.partition, pull.base, pull.after, max_bytes).await?;
         self.meter.rows.add(changes.rows.len());
         // a run is known before its first number is read
         let tag = self.store.runs().await?.tag_of(changes.next.unwrap_or(changes.head));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
@@ -58,6 +58,11 @@ enum Control {
     Now,
     PutAway,
     Stop,
+    /// Carry nothing: says so, and waits until the other side is dropped.
+    Rest {
+        resting: oneshot::Sender<()>,
+        done: oneshot::Receiver<()>,
+    },
 }
 
 impl Link {
@@ -109,6 +114,19 @@ impl Link {
         runner.publish();
         let task = tokio::spawn(async move { runner.run().await });
         Ok(Arc::new(Self { status, meter, asker, control, task: Mutex::new(Some(task)) }))
+    }
+
+    /// Does something to the store in the place of this link, which carries nothing meanwhile, and finds out anew afterwards
+    /// how the two sides stand.
+    pub async fn while_it_rests<T>(&self, work: impl Future<Output = T>) -> T {
+        let (resting, rests) = oneshot::channel();
+        let (over, done) = oneshot::channel();
+        // a link that stopped rests, too
+        let _ = self.control.send(Control::Rest { resting, done });
+        let _ = rests.await;
+        let result = work.await;
+        drop::<oneshot::Sender<()>>(over);
+        result
     }
 
     /// Ends it, and returns when nothing of it writes any more.
@@ -333,6 +351,14 @@ impl Runner {
                 Ok(()) => self.shown.noticed = None,
                 Err(err) => tracing::warn!("what a person has seen goes on being told: {err}"),
             },
+            Woken::Command(Some(Control::Rest { resting, done })) => {
+                // what was given to the writer and not waited for is in when this is
+                let _ = self.carrier.store.write(Request::Local(Vec::new())).await;
+                let _ = resting.send(());
+                // it ends by being dropped
+                let _ = done.await;
+                self.begin_anew().await;
+            }
             Woken::Saved => self.count_waiting().await,
             Woken::Below => {
                 self.count_waiting().await;
@@ -343,6 +369,21 @@ impl Runner {
             Woken::Time => {}
         }
         true
+    }
+
+    /// As after a start.
+    async fn begin_anew(&mut self) {
+        let is_paused = self.session.status().state == node::LinkState::Paused;
+        if let Some(live) = self.live.take() {
+            live.abort();
+        }
+        self.generation += 1;
+        self.session = Session::new(self.now());
+        self.healed = 0;
+        if is_paused {
+            self.handle(Event::Pause);
+        }
+        self.count_waiting().await;
     }
 
     fn switched(&mut self) {

@@ -17,6 +17,7 @@ mod relay;
 mod switchboard;
 mod transport;
 
+pub mod bundle;
 pub mod http;
 pub mod sse;
 pub mod wire;

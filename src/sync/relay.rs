@@ -91,7 +91,10 @@ impl Relay {
 
     /// Takes notice of what the hub says. Whoever is served hears of a change when it is kept.
     pub(super) async fn welcomed(&self, store: &dyn Store, welcome: &Welcome) -> Result<(), StoreError> {
-        let grant = Grant { scope: welcome.scope.clone(), relays: welcome.relays };
+        self.granted(store, Grant { scope: welcome.scope.clone(), relays: welcome.relays }).await
+    }
+
+    pub(super) async fn granted(&self, store: &dyn Store, grant: Grant) -> Result<(), StoreError> {
         if *self.grant.borrow() == grant {
             return Ok(());
         }

@@ -37,6 +37,15 @@ pub(super) struct Present {
 struct Given {
     ratchet: Option<u64>,
     epoch: Epoch,
+    /// What the hub's clock showed then.
+    #[serde(default)]
+    clock: i64,
+}
+
+/// What the hub's clock showed when it was last asked; long ago if it never was.
+pub(in crate::sync) async fn last_told(store: &dyn Store) -> Result<i64, StoreError> {
+    let given = store.local(RATCHET, RATCHET).await?.map(serde_json::from_value::<Given>);
+    Ok(given.and_then(|given| Some(given.ok()?.clock)).unwrap_or(i64::MIN))
 }
 
 impl Carrier {
@@ -49,7 +58,7 @@ impl Carrier {
     }
 
     pub(super) async fn keep_ratchet(&self, welcome: &Welcome) -> Result<(), StoreError> {
-        let given = Given { ratchet: welcome.ratchet, epoch: welcome.epoch };
+        let given = Given { ratchet: welcome.ratchet, epoch: welcome.epoch, clock: welcome.clock };
         let value = serde_json::to_value(given).map_err(|err| StoreError::Damaged(err.to_string()))?;
         let change = LocalChange { kind: RATCHET, key: RATCHET.into(), value: Some(value), expect: None };
         self.store.write(Request::Local(vec![change])).await.map(|_| ())

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Hub, lives};
+use super::{Hub, bundles, lives};
 use crate::domain::feed::Cursor;
 use crate::domain::ids::{Epoch, NodeId, Partition, RecordId, THE_HUB, TypeName};
 use crate::domain::scope::Scope;
@@ -90,6 +90,22 @@ impl Hub {
         Ok(floors.collect())
     }
 
+    /// Of these partitions, which are few where a node has a small scope.
+    pub(super) async fn floors_of(
+        &self,
+        partitions: impl ExactSizeIterator<Item = &Partition>,
+    ) -> Result<BTreeMap<Partition, u64>, StoreError> {
+        const FEW: usize = 8;
+        if partitions.len() > FEW {
+            return self.floors().await;
+        }
+        let mut floors = BTreeMap::new();
+        for partition in partitions {
+            floors.insert(partition.clone(), self.floor(partition).await?);
+        }
+        Ok(floors)
+    }
+
     pub(super) async fn floor(&self, partition: &Partition) -> Result<u64, StoreError> {
         let value = self.store.local(FLOOR, &partition.0).await?;
         let floor = value.and_then(|value| Floor::deserialize(value).ok());
@@ -109,8 +125,16 @@ impl Hub {
         let mut acknowledged =
             lives::acknowledged(&*self.store, self.identity.epoch, now.saturating_sub(keeping.silent)).await?;
         let mut lives = Vec::new();
+        let by_bundle = bundles::made_for(&*self.store).await?;
         for node in enrolment::nodes(&*self.store).await?.into_iter().filter(|node| node.revoked_at.is_none()) {
-            let of = acknowledged.remove(&node.id).unwrap_or_default();
+            let mut of = acknowledged.remove(&node.id).unwrap_or_default();
+            if of.is_empty()
+                && by_bundle.contains(&node.id)
+                && now.saturating_sub(node.enrolled_at) <= keeping.silent
+            {
+                // it joined by a bundle, and may hold what it was given
+                of.push(BTreeMap::new());
+            }
             lives.extend(of.into_iter().map(|numbers| (node.scope.clone(), numbers)));
         }
         let backups = BackedUp::all(&*self.store).await?.into_iter();

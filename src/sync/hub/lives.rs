@@ -79,6 +79,31 @@ pub(super) async fn hear(
     Err(HubError::Twin)
 }
 
+/// Takes notice of a node that was heard of otherwise than by a hello, and of what it has acknowledged by that.
+pub(super) async fn told(
+    store: &dyn Store,
+    node: NodeId,
+    incarnation: Incarnation,
+    acknowledged: Option<(Epoch, BTreeMap<String, u64>)>,
+    now: i64,
+) -> std::result::Result<(), StoreError> {
+    let key = key(node, incarnation);
+    loop {
+        let standing = store.local(KIND, &key).await?;
+        let known = standing.clone().map(read).transpose()?;
+        let mut life = known.unwrap_or(Life { ratchet: None, since: now, heard: now, acknowledged: None });
+        life.heard = now;
+        if let Some((epoch, numbers)) = acknowledged.clone() {
+            life.acknowledged = Some(Acknowledged { epoch, numbers });
+        }
+        let value = serde_json::to_value(&life).expect("what is kept is plain data");
+        let change = LocalChange { kind: KIND, key: key.clone(), value: Some(value), expect: Some(standing) };
+        if store.write(Request::Local(vec![change])).await? == Outcome::Done {
+            return Ok(());
+        }
+    }
+}
+
 /// What a hello acknowledges, if nothing waits to be sent: in each partition a number. `strayed`: where the reader's numbers are
 /// not those of `heads`.
 pub(super) fn numbers(
