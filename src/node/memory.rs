@@ -398,6 +398,10 @@ impl Store for Watched {
         self.store.locals(kind).await
     }
 
+    async fn locals_under(&self, kind: &str, prefix: &str) -> Result<Vec<(String, Value)>, StoreError> {
+        self.store.locals_under(kind, prefix).await
+    }
+
     async fn local(&self, kind: &str, key: &str) -> Result<Option<Value>, StoreError> {
         self.store.local(kind, key).await
     }

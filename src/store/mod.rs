@@ -121,6 +121,13 @@ pub trait Store: Send + Sync {
     /// Documents of this node alone, which never travel: sessions, tokens, nodes, invitations, cursors, settings. In order of key.
     async fn locals(&self, kind: &str) -> Result<Vec<(String, Value)>, StoreError>;
 
+    /// Those whose keys begin so.
+    async fn locals_under(&self, kind: &str, prefix: &str) -> Result<Vec<(String, Value)>, StoreError> {
+        let mut all = self.locals(kind).await?;
+        all.retain(|(key, _)| key.starts_with(prefix));
+        Ok(all)
+    }
+
     async fn local(&self, kind: &str, key: &str) -> Result<Option<Value>, StoreError>;
 
     /// The digest of every partition that holds records, computed anew from all of them: what [`Store::partitions`] says

@@ -20,6 +20,7 @@ contract!(
     a_type_that_gets_a_scope_moves_its_records,
     saves_wait_in_the_outbox_in_order_until_they_are_acknowledged,
     local_documents_change_all_or_none,
+    local_documents_are_found_by_how_their_keys_begin,
     concurrent_savers_all_get_through,
     of_savers_who_expect_the_same_one_wins,
     what_is_nested_too_deep_is_told_and_changes_nothing,
@@ -422,4 +423,15 @@ async fn large_and_odd_values_come_back_as_they_were_typed(kind_of: Kind) {
     let page = site.store.records(&query("note")).await.expect("works");
     assert!(alike(&page.items[0], &changed), "{:?}", page.items[0]);
     assert_eq!(page.items[1].document.value["long"].as_str().map(str::len), Some(300_000));
+}
+
+async fn local_documents_are_found_by_how_their_keys_begin(kind_of: Kind) {
+    let site = kind_of.open().await;
+    let keys = ["7a", "7a/", "7a/1", "7a/\u{10ffff}", "7a0", "7b/1", "7"];
+    let changes = keys.map(|key| LocalChange { kind: "life", key: key.into(), value: Some(json!(key)), expect: None });
+    assert_eq!(site.write(Request::Local(changes.into())).await, Outcome::Done);
+    let other = LocalChange { kind: "lift", key: "7a/2".into(), value: Some(json!(2)), expect: None };
+    assert_eq!(site.write(Request::Local(vec![other])).await, Outcome::Done);
+    let found = site.store.locals_under("life", "7a/").await.expect("works");
+    assert_eq!(found, ["7a/", "7a/1", "7a/\u{10ffff}"].map(|key| (key.to_owned(), json!(key))));
 }

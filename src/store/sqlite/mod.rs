@@ -213,7 +213,11 @@ impl Store for Sqlite {
     }
 
     async fn locals(&self, kind: &str) -> Result<Vec<(String, Value)>, StoreError> {
-        self.read_locals(kind).await
+        self.read_locals(kind, "").await
+    }
+
+    async fn locals_under(&self, kind: &str, prefix: &str) -> Result<Vec<(String, Value)>, StoreError> {
+        self.read_locals(kind, prefix).await
     }
 
     async fn local(&self, kind: &str, key: &str) -> Result<Option<Value>, StoreError> {

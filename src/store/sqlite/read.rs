@@ -304,9 +304,16 @@ impl Sqlite {
         found.fetch_all(&self.readers).await.map_err(failed)?.iter().map(partition_state).collect()
     }
 
-    pub(super) async fn read_locals(&self, kind: &str) -> Result<Vec<(String, Value)>, StoreError> {
-        let sql = "select key, doc from local where kind = ?1 order by key";
-        let found = sqlx::query(sql).bind(kind.to_owned()).fetch_all(&self.readers).await.map_err(failed)?;
+    pub(super) async fn read_locals(&self, kind: &str, prefix: &str) -> Result<Vec<(String, Value)>, StoreError> {
+        // nothing that begins so comes after the prefix with the last of all characters
+        let sql =
+            "select key, doc from local where kind = ?1 and key >= ?2 and key <= ?2 || char(0x10ffff) order by key";
+        let found = sqlx::query(sql)
+            .bind(kind.to_owned())
+            .bind(prefix.to_owned())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed)?;
         let pair = |row: &sqlx::sqlite::SqliteRow| {
             Ok((row.try_get(0).map_err(failed)?, local_of(row.try_get(1).map_err(failed)?)?))
         };

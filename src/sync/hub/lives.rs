@@ -181,7 +181,7 @@ fn next(
 async fn make_room(store: &dyn Store, node: NodeId) -> Result<Option<LocalChange>> {
     let of = format!("{node}/");
     let mut lives = Vec::new();
-    for (key, value) in store.locals(KIND).await?.into_iter().filter(|(key, _)| key.starts_with(&of)) {
+    for (key, value) in store.locals_under(KIND, &of).await? {
         lives.push((read(value)?.heard, key));
     }
     lives.sort();
