@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::run::{Ended, Place, Running, hub, outpost, run, run_with, sample, titles};
+use crate::run::{Ended, Place, Running, http, hub, outpost, run, run_with, sample, titles};
 
 /// A hub and an edge that joined over a link, which is gone since.
 struct Site {
@@ -345,4 +345,45 @@ fn a_link_that_runs_rests_while_a_bundle_comes_in_and_goes_on_as_it_was() {
     assert_eq!(run(&site.edge, &["sync", "now", "--json"]).json()["in_step"], true);
     assert_eq!(titles(&site.edge), ["above", "before", "over the link", "while it was paused"]);
     assert_eq!(titles(&site.hub), titles(&site.edge));
+}
+
+#[test]
+fn what_is_deleted_for_good_waits_for_a_site_that_syncs_by_stick() {
+    let site = Site::new();
+    let (token, node) = (admin(&site.hub), site.serve_hub());
+    let records = "/api/v1/types/work-order/records";
+    let (status, made) = http(&node.url, "POST", records, &token, Some(&json!({ "data": { "title": "mistaken" } })));
+    assert_eq!(status, 201, "{made}");
+    let url = format!("{records}/{}", made["id"].as_str().expect("an id"));
+    let ask = |method: &str, more: &str| http(&node.url, method, &format!("{url}{more}"), &token, None).0;
+    import(&site.hub, &site.up("1.up")).good();
+    import(&site.edge, &site.down("1.down")).good();
+    assert!(titles(&site.edge).contains(&"mistaken".to_owned()));
+    assert_eq!(ask("DELETE", ""), 200);
+    assert_eq!(ask("DELETE", "?purge=true"), 202, "the site has not heard that it is in the bin");
+    import(&site.edge, &site.down("2.down")).good();
+    assert_eq!(ask("DELETE", "?purge=true"), 202, "nor has it said so");
+    import(&site.hub, &site.up("2.up")).good();
+    run(&site.hub, &["node", "forgetting", "--silent-days", "180"]).good();
+    assert_eq!(ask("GET", ""), 404);
+    import(&site.edge, &site.down("3.down")).good();
+    assert_eq!(titles(&site.edge), ["before"]);
+    node.stop();
+
+    // one that joined by stick may hold more than it ever said
+    let (invited, first) = (invite(&site.hub, &["--name", "Far rock"]), site.place.at("far.bundle"));
+    run(&site.hub, &["bundle", "export", text(&first), "--token", &invited]).good();
+    let node = site.serve_hub();
+    let (_, listed) = http(&node.url, "GET", records, &token, None);
+    let url = format!("{records}/{}", listed["items"][0]["id"].as_str().expect("an id"));
+    assert_eq!(http(&node.url, "DELETE", &url, &token, None).0, 200);
+    import(&site.edge, &site.down("4.down")).good();
+    import(&site.hub, &site.up("4.up")).good();
+    assert_eq!(http(&node.url, "DELETE", &format!("{url}?purge=true"), &token, None).0, 202);
+    node.stop();
+}
+
+fn admin(hub: &Path) -> String {
+    let made = run(hub, &["token", "create", "--name", "admin", "--role", "admin", "--json"]).json();
+    made["token"].as_str().expect("a token").to_owned()
 }

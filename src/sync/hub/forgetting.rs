@@ -128,10 +128,7 @@ impl Hub {
         let by_bundle = bundles::made_for(&*self.store).await?;
         for node in enrolment::nodes(&*self.store).await?.into_iter().filter(|node| node.revoked_at.is_none()) {
             let mut of = acknowledged.remove(&node.id).unwrap_or_default();
-            if of.is_empty()
-                && by_bundle.contains(&node.id)
-                && now.saturating_sub(node.enrolled_at) <= keeping.silent
-            {
+            if of.is_empty() && by_bundle.contains(&node.id) && now.saturating_sub(node.enrolled_at) <= keeping.silent {
                 // it joined by a bundle, and may hold what it was given
                 of.push(BTreeMap::new());
             }
