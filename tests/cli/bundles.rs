@@ -348,42 +348,42 @@ fn a_link_that_runs_rests_while_a_bundle_comes_in_and_goes_on_as_it_was() {
 }
 
 #[test]
-fn what_is_deleted_for_good_waits_for_a_site_that_syncs_by_stick() {
-    let site = Site::new();
-    let (token, node) = (admin(&site.hub), site.serve_hub());
-    let records = "/api/v1/types/work-order/records";
-    let (status, made) = http(&node.url, "POST", records, &token, Some(&json!({ "data": { "title": "mistaken" } })));
-    assert_eq!(status, 201, "{made}");
-    let url = format!("{records}/{}", made["id"].as_str().expect("an id"));
-    let ask = |method: &str, more: &str| http(&node.url, method, &format!("{url}{more}"), &token, None).0;
-    import(&site.hub, &site.up("1.up")).good();
-    import(&site.edge, &site.down("1.down")).good();
-    assert!(titles(&site.edge).contains(&"mistaken".to_owned()));
-    assert_eq!(ask("DELETE", ""), 200);
-    assert_eq!(ask("DELETE", "?purge=true"), 202, "the site has not heard that it is in the bin");
-    import(&site.edge, &site.down("2.down")).good();
-    assert_eq!(ask("DELETE", "?purge=true"), 202, "nor has it said so");
-    import(&site.hub, &site.up("2.up")).good();
-    run(&site.hub, &["node", "forgetting", "--silent-days", "180"]).good();
-    assert_eq!(ask("GET", ""), 404);
-    import(&site.edge, &site.down("3.down")).good();
-    assert_eq!(titles(&site.edge), ["before"]);
-    node.stop();
+fn what_is_deleted_for_good_waits_for_an_edge_that_is_heard_of_by_sticks_alone() {
+    let place = Place::new();
+    let (data, token) = hub(&place);
+    make(&data, "work-order", "gone");
+    let invitation = invite(&data, &["--name", "Far rock"]);
+    let (stick, edge) = (place.at("far.bundle"), place.at("edge"));
+    run(&data, &["bundle", "export", text(&stick), "--token", &invitation]).good();
+    run(&edge, &["join", "http://127.0.0.1:1", "--token", &invitation, "--bundle", text(&stick)]).good();
 
-    // one that joined by stick may hold more than it ever said
-    let (invited, first) = (invite(&site.hub, &["--name", "Far rock"]), site.place.at("far.bundle"));
-    run(&site.hub, &["bundle", "export", text(&first), "--token", &invited]).good();
-    let node = site.serve_hub();
-    let (_, listed) = http(&node.url, "GET", records, &token, None);
-    let url = format!("{records}/{}", listed["items"][0]["id"].as_str().expect("an id"));
-    assert_eq!(http(&node.url, "DELETE", &url, &token, None).0, 200);
-    import(&site.edge, &site.down("4.down")).good();
-    import(&site.hub, &site.up("4.up")).good();
-    assert_eq!(http(&node.url, "DELETE", &format!("{url}?purge=true"), &token, None).0, 202);
-    node.stop();
-}
+    let node = Running::serve(&data);
+    let exported = run(&data, &["records", "export", "work-order"]).good();
+    let record: Value = serde_json::from_str(exported.trim()).expect("one record");
+    let path = format!("/api/v1/types/work-order/records/{}", record["id"].as_str().expect("an id"));
+    let purge = format!("{path}?purge=true");
+    let asked = |path: &str| http(&node.url, "DELETE", path, &token, None).0;
+    assert!(asked(&path) < 300);
+    assert!(asked(&purge) < 300);
+    let is_there = || http(&node.url, "GET", &path, &token, None).0 != 404;
+    assert!(is_there(), "the edge may still write in it");
 
-fn admin(hub: &Path) -> String {
-    let made = run(hub, &["token", "create", "--name", "admin", "--role", "admin", "--json"]).json();
-    made["token"].as_str().expect("a token").to_owned()
+    let round = |name: &str| {
+        let (up, down) = (place.at(&format!("{name}.up")), place.at(&format!("{name}.down")));
+        run(&edge, &["bundle", "export", text(&up)]).good();
+        import(&data, &up).good();
+        run(&data, &["bundle", "export", text(&down), "--for", "Far rock"]).good();
+        import(&edge, &down).good();
+    };
+    round("1");
+    asked(&purge);
+    assert!(is_there(), "it has heard of the bin and not said so");
+    let up = place.at("2.up");
+    run(&edge, &["bundle", "export", text(&up)]).good();
+    import(&data, &up).good();
+    asked(&purge);
+    assert!(!is_there());
+    round("3");
+    assert!(titles(&edge).is_empty());
+    healthy(&edge);
 }
