@@ -294,6 +294,7 @@ fn touches(request: &Request) -> (bool, bool) {
         | Request::Forget(_)
         | Request::Rejudge(_)
         | Request::Retime { .. }
+        | Request::Absent { .. }
         | Request::Settle { .. }
         | Request::Local(_) => (false, false),
     }

@@ -34,7 +34,7 @@ pub use crate::domain::snapshot::Copying;
 use crate::domain::stamp::{Author, Stamp};
 use crate::meter::Writes;
 
-pub use ledger::{COPYING, FLOOR, Floor, REMAINS, is_settled, kept_save, remains_of};
+pub use ledger::{COPYING, FLOOR, Floor, GONE, REMAINS, is_settled, kept_save, remains_of};
 pub use model::Model;
 pub use sqlite::{Options, Sqlite, backup, checkup, restore};
 
@@ -205,6 +205,10 @@ pub enum Request {
     /// Readers are told as of a record that moved away; what each was is kept until [`Request::Settle`]. What somebody
     /// edited in the bin, or what waits in quarantine, is left as it is.
     Purge { records: Vec<(TypeName, RecordId)>, by: Author, now: i64 },
+    /// A node has these records in a partition, each with nothing later than a stamp in it, and may not give them back.
+    /// Of those that are elsewhere, that were deleted for good, or that a denied save would have made, its readers are told
+    /// that they are not there.
+    Absent { partition: Partition, records: Vec<(TypeName, RecordId, Stamp)>, now: i64 },
     /// Forgets which records left a partition, up to a number; and what these were that were deleted for good, if all
     /// their readers know by these numbers. Whoever is not that far has to compare all it holds.
     Settle { epoch: Epoch, floors: Vec<(Partition, u64)>, remains: Vec<(TypeName, RecordId)> },

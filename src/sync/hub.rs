@@ -305,14 +305,16 @@ impl Hub {
             .filter(|reached| reached.cursor.epoch == epoch && !runs.agree(reached.cursor.after, reached.cursor.tag))
             .map(|reached| &reached.id)
             .collect();
-        // whoever began at nothing, and is not done yet, is told all that is there
         let floors = self.floors_of(reached.keys().copied()).await?;
-        let is_fenced =
-            |partition: &Partition, base: u64| 0 < base && base < floors.get(partition).copied().unwrap_or(0);
-        let fenced: BTreeSet<&Partition> = reached
+        let fenced: BTreeSet<&Partition> = hello
+            .partitions
             .iter()
-            .filter(|(partition, base)| is_fenced(partition, **base))
-            .map(|(partition, _)| *partition)
+            .filter(|reached| {
+                let floor = floors.get(&reached.id).copied().unwrap_or(0);
+                // whoever has read nothing yet is told all that is there
+                reached.cursor.epoch == epoch && reached.cursor.after > 0 && reached.cursor.base < floor
+            })
+            .map(|reached| &reached.id)
             .collect();
         let partitions: Vec<Head> = states
             .iter()

@@ -67,17 +67,21 @@ pub fn sometimes(storm: &mut Storm) {
             }
         }
         let store = process.store;
-        storm.ground.run(async {
+        let forgotten = storm.ground.run(async {
             if !forgetting.is_said {
                 keeping.keep(&*store).await.expect("the store works");
             }
             store.write(Request::Local(changes)).await.expect("the store works");
-            hub.forget().await.expect("the store works");
+            hub.forget().await.expect("the store works")
         });
+        if forgotten.partitions + forgotten.remains > 0 {
+            storm.note(&format!("{forgotten:?}"));
+        }
         forgetting.is_said = true;
         forgetting.rounds += 1;
         let after = invariants::held(storm, &*storm.house.site.disk());
         for (key, held) in before.iter().filter(|(key, _)| !key.0.is_built_in() && !after.contains_key(key)) {
+            storm.note(&format!("deleted for good: {} {} in {}", key.0, key.1, held.partition));
             forgetting.went.insert(key.clone(), tags(held));
             *storm.report.faults.entry("delete for good").or_default() += 1;
         }

@@ -65,6 +65,7 @@ fn name(request: &Request) -> &'static str {
         Request::Admit { .. } => "admit",
         Request::Purge { .. } => "purge",
         Request::Settle { .. } => "settle",
+        Request::Absent { .. } => "absent",
     }
 }
 

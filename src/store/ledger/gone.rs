@@ -23,7 +23,7 @@ use crate::domain::stamp::{Author, Stamp};
 use crate::store::{Denied, Flags, Held, StoreError};
 
 /// The kind of local document that says of a record that it was deleted for good; by type and id. It stays.
-pub(in crate::store) const GONE: &str = "gone";
+pub const GONE: &str = "gone";
 /// The kind of local document that keeps what such a record was, until that is forgotten; by type and id.
 pub const REMAINS: &str = "remains";
 /// The kind of local document that says up to which number removals in a partition are forgotten; by partition.
@@ -304,7 +304,7 @@ impl Draft<'_> {
         partition: &Partition,
         now: i64,
     ) -> Result<bool, Halt> {
-        let Some(mut gone) = self.gone(key)? else { return Ok(false) };
+        let Some(gone) = self.gone(key)? else { return Ok(false) };
         let remains = self.remains(key)?;
         if let Some(remains) = &remains {
             let mut state = remains.state.clone();
@@ -318,7 +318,14 @@ impl Draft<'_> {
                 self.complete(key, save, incoming, gone.stamp.author, now)?;
             }
         }
-        let above = gone.stamp.max(incoming.latest());
+        self.tell_again(key, partition, incoming.latest(), now)?;
+        Ok(true)
+    }
+
+    fn tell_again(&mut self, key: &Key, partition: &Partition, above: Stamp, now: i64) -> Result<(), Halt> {
+        let Some(mut gone) = self.gone(key)? else { return Ok(()) };
+        let remains = self.remains(key)?;
+        let above = gone.stamp.max(above);
         let (stamp, told) = self.tell_gone(key, BTreeSet::from([partition.clone()]), above, gone.stamp.author, now)?;
         gone.stamp = stamp;
         self.put_gone(key, &gone);
@@ -326,7 +333,18 @@ impl Draft<'_> {
             remains.told.extend(told);
             self.put_local(remains_at(key), Some(remains.to_value()));
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// A node has it and may not give it back.
+    pub(super) fn absent(&mut self, key: &Key, partition: &Partition, above: Stamp, now: i64) -> Result<(), Halt> {
+        if self.held(key)?.is_some() {
+            return self.announce_absent(key, partition);
+        }
+        if self.is_gone(key)? {
+            return self.tell_again(key, partition, above, now);
+        }
+        self.tell_unborn(key, partition, above, now)
     }
 
     /// The entry of an edit holds the whole record as its author had it, so that all of it can be brought back.

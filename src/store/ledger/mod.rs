@@ -27,8 +27,7 @@ use crate::domain::record::{EffectKind, Restamped};
 use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
 
-pub(super) use gone::GONE;
-pub use gone::{FLOOR, Floor, REMAINS, is_settled, remains_of};
+pub use gone::{FLOOR, Floor, GONE, REMAINS, is_settled, remains_of};
 pub use join::COPYING;
 pub(super) use join::CURSOR;
 pub(super) use keep::here;
@@ -260,6 +259,13 @@ impl<'a> Ledger<'a> {
                 }
                 Ok(Outcome::Done)
             }
+            Request::Absent { partition, records, now } => {
+                while let Some((type_name, id, above)) = records.get(progress.step) {
+                    self.attempt(|draft| draft.absent(&(type_name.clone(), *id), partition, *above, *now))?;
+                    progress.step += 1;
+                }
+                Ok(Outcome::Done)
+            }
             Request::Settle { epoch, floors, remains } => {
                 self.attempt(|draft| draft.settle(*epoch, floors, remains))?;
                 Ok(Outcome::Done)
@@ -317,6 +323,7 @@ impl<'a> Ledger<'a> {
                 .collect(),
             Request::Admit { .. }
             | Request::Purge { .. }
+            | Request::Absent { .. }
             | Request::Settle { .. }
             | Request::Acknowledge(_)
             | Request::Forget(_)

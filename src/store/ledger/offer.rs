@@ -25,7 +25,7 @@ impl Draft<'_> {
         }
         if self.shadow(&key)?.is_some() {
             // what was denied in it could come back by that; it is compared again when that is decided
-            return Ok(());
+            return self.absent(&key, &page.partition, incoming.latest(), now);
         }
         let judged = !relay && key.0.as_str() != TypeName::LOST;
         let lost = match &held {

@@ -440,6 +440,22 @@ impl Draft<'_> {
         self.list_waiting(&shadow.entries, listed, shadow.by, now)
     }
 
+    /// A node has the record that a denied save would have made, and has not heard that there is none: those who read the
+    /// partition are told once more.
+    pub(super) fn tell_unborn(&mut self, key: &Key, partition: &Partition, above: Stamp, now: i64) -> Result<(), Halt> {
+        let Some(shadow) = self.shadow(key)? else { return Ok(()) };
+        let time = self.clock.stamp(now, above.time);
+        self.seq += 1;
+        let stamp = Stamp { time, author: shadow.by, tag: self.seq as u32 };
+        let mut left = self.left(key)?;
+        left.insert(partition.clone());
+        self.facts.left.insert(key.clone(), left);
+        self.news.moved.insert((partition.clone(), key.clone()), Some((self.seq, stamp)));
+        self.head(partition, self.seq);
+        self.notify(partition.clone(), key, self.seq, stamp);
+        Ok(())
+    }
+
     /// Writes down what waits, with the entries of those saves that would have made the record.
     fn list_waiting(
         &mut self,

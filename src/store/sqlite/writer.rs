@@ -348,6 +348,7 @@ fn weigh(request: &Request) -> usize {
         Request::Acknowledge(saves) => 64 * saves.len(),
         Request::Local(changes) => 256 * changes.len(),
         Request::Purge { records, .. } => 1024 * records.len(),
+        Request::Absent { records, .. } => 256 * records.len(),
         Request::Settle { floors, remains, .. } => 256 * (floors.len() + remains.len()),
         Request::Forget(_) | Request::Rejudge(_) | Request::Retime { .. } => 0,
     }

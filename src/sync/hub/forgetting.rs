@@ -15,8 +15,8 @@ use crate::domain::scope::Scope;
 use crate::domain::stamp::Author;
 use crate::node::{BackedUp, Keeping, Order};
 use crate::store::{
-    FLOOR, Filter, Floor, Operator, PartitionState, Query, REMAINS, Request, Sort, SortKey, StoreError, is_settled,
-    remains_of,
+    FLOOR, Filter, Floor, GONE, Operator, PartitionState, Query, REMAINS, Request, Sort, SortKey, StoreError,
+    is_settled, remains_of,
 };
 use crate::sync::enrolment;
 
@@ -110,6 +110,12 @@ impl Hub {
         let value = self.store.local(FLOOR, &partition.0).await?;
         let floor = value.and_then(|value| Floor::deserialize(value).ok());
         Ok(floor.filter(|floor| floor.epoch == self.identity.epoch).map_or(0, |floor| floor.upto))
+    }
+
+    /// Whether a record was deleted for good, and only its name is kept.
+    pub(super) async fn is_forgotten(&self, type_name: &TypeName, id: RecordId) -> Result<bool, StoreError> {
+        let key = format!("{type_name}/{id}");
+        Ok(self.store.local(GONE, &key).await?.is_some() && self.store.local(REMAINS, &key).await?.is_none())
     }
 
     /// The nodes that are not waited for any more: all that is known of them is older than the limit.

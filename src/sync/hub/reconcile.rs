@@ -66,14 +66,23 @@ impl Hub {
         }
         let Offer { partition, dictionary, rows, .. } = offer;
         let mut refused = Vec::new();
+        let mut absent = Vec::new();
         let mut taken = Vec::with_capacity(rows.len());
         for row in rows {
             match self.may_take(&row, &dictionary).await? {
                 Ok(()) => taken.push(row),
                 Err(reason) => {
+                    if let Ok(state) = unpack(&row.state, row.seq, None, &dictionary) {
+                        absent.push((row.type_name.clone(), row.id, state.latest()));
+                    }
                     refused.push(NotTaken { mark: Mark { type_name: row.type_name, id: row.id }, reason });
                 }
             }
+        }
+        if !absent.is_empty() && self.relay.is_none() {
+            // what it may not give back it may hold only because it has not heard
+            let partition = partition.clone();
+            self.store.write(Request::Absent { partition, records: absent, now: self.world.now() }).await?;
         }
         if !taken.is_empty() {
             let page = OfferedPage { partition, rows: taken, dictionary };
@@ -103,6 +112,10 @@ impl Hub {
             Err(damage) => return Ok(Err(damage.to_string())),
         };
         let held = self.store.record(&row.type_name, row.id).await?;
+        if held.is_none() && self.is_forgotten(&row.type_name, row.id).await? {
+            // nothing is made of it; it completes what waits for a decision
+            return Ok(Ok(()));
+        }
         let here = held.map(|held| held.state).unwrap_or_default();
         let mut written: BTreeMap<Author, (Stamp, Vec<Change>)> = BTreeMap::new();
         news(&here, &offered, &mut |stamp, path, act| {
