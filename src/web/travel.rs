@@ -188,8 +188,14 @@ impl Travel {
             (_, Stage::Hub) => "hub",
             (_, Stage::Sites) => "sites",
         };
-        let sites =
-            fact.sites.map(|sites| json!({ "have": sites.have, "of": sites.of, "as_of": time::text(fact.as_of) }));
+        let sites = fact.sites.map(|sites| {
+            let mut said = json!({ "have": sites.have, "of": sites.of });
+            // at a hub it is so now, and what did not change is answered alike
+            if self.link.is_some() {
+                said["as_of"] = json!(time::text(fact.as_of));
+            }
+            said
+        });
         Some(json!({ "state": state, "at_hub": fact.at_hub, "sites": sites }))
     }
 }
