@@ -104,6 +104,9 @@ pub struct Welcome {
     /// Whether the edge may serve edges of its own.
     #[serde(default)]
     pub relays: bool,
+    /// Whether this node can be asked how far records have come.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub locates: bool,
     /// How this node stands to the one above it; absent if it is the hub of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above: Option<Above>,

@@ -41,6 +41,8 @@ pub struct Asker {
     offset: Arc<Offset>,
     /// Whether the hub answers, as the link last found.
     in_contact: AtomicBool,
+    /// Whether the hub said that it can be asked.
+    can_be_asked: AtomicBool,
     /// Whether who is asked is the hub of all, and no edge that serves others.
     at_the_top: AtomicBool,
     state: Mutex<State>,
@@ -73,6 +75,7 @@ impl Asker {
             world,
             offset,
             in_contact: AtomicBool::new(false),
+            can_be_asked: AtomicBool::new(false),
             at_the_top: AtomicBool::new(true),
             state: Mutex::default(),
             answered: watch::Sender::new(()),
@@ -83,6 +86,11 @@ impl Asker {
     pub fn stands(&self, state: LinkState, is_between: bool) {
         self.in_contact.store(matches!(state, LinkState::InStep | LinkState::Behind), Ordering::Relaxed);
         self.at_the_top.store(!is_between, Ordering::Relaxed);
+    }
+
+    /// What the hub said in its welcome: one of an earlier version cannot be asked.
+    pub fn welcomed(&self, locates: bool) {
+        self.can_be_asked.store(locates, Ordering::Relaxed);
     }
 
     pub fn asks_the_hub(&self) -> bool {
@@ -121,7 +129,7 @@ impl Asker {
 
     /// Sees to it that the hub is asked. Whether there is something to wait for.
     fn want(self: &Arc<Self>, of: &[Sought]) -> bool {
-        if !self.in_contact.load(Ordering::Relaxed) {
+        if !(self.in_contact.load(Ordering::Relaxed) && self.can_be_asked.load(Ordering::Relaxed)) {
             return false;
         }
         let now = self.world.ticks();

@@ -351,6 +351,7 @@ impl Hub {
             limits: self.limits,
             ratchet,
             relays: node.relays,
+            locates: true,
             above: self.above(),
         })
     }

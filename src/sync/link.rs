@@ -451,6 +451,7 @@ impl Runner {
                 if let Some(Event::Welcomed { welcome, .. }) = &event {
                     self.hub_is_called(&welcome.name).await;
                     self.shown.above = welcome.above.clone();
+                    self.asker.welcomed(welcome.locates);
                 }
                 event.into_iter().chain(hurry.then_some(Event::Now)).for_each(|event| self.handle(event));
                 true

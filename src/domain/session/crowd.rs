@@ -20,6 +20,7 @@ fn welcome() -> Welcome {
         limits: Limits::default(),
         ratchet: None,
         relays: false,
+        locates: false,
         above: None,
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn welcome(epoch: Epoch, partitions: Vec<Head>) -> Welcome {
         limits: Limits::default(),
         ratchet: None,
         relays: false,
+        locates: false,
         above: None,
     }
 }
