@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock, a file, a socket or a source of chance; time and ids arrive as arguments.
 
+pub mod blob;
 pub mod clock;
 pub mod diff;
 pub mod feed;

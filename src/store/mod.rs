@@ -4,6 +4,7 @@
 //! tests, `contract`, holds for both. What a write *does* is decided once for both in `ledger`, without I/O.
 
 pub mod archive;
+pub mod blob;
 pub mod chunk;
 #[cfg(test)]
 mod contract;
