@@ -255,7 +255,9 @@ async fn open_hub(dir: &Path) -> Result<Served, Failure> {
     let past = Arc::new(Past::default());
     let node = Node::open(store.clone(), caches.clone(), past.clone(), identity.clone()).await?;
     fill(&node, &past).await?;
-    Served::of(store, caches, identity).await
+    let served = Served::of(store, caches, identity).await?;
+    served.keep_files_in(dir).await?;
+    Ok(served)
 }
 
 /// What the hub would hold after some weeks of work.
@@ -315,7 +317,9 @@ async fn open_edge(dir: &Path, hub: &Running) -> Result<Served, Failure> {
     let identity = sync::enrol(&*store, &SystemWorld, &hub.url, &token, EDGE)
         .await
         .map_err(|err| Failure::new(format!("the demo's edge cannot join: {err}")))?;
-    Served::of(store, caches, identity).await
+    let served = Served::of(store, caches, identity).await?;
+    served.keep_files_in(dir).await?;
+    Ok(served)
 }
 
 /// Waits until the first copy is there and the hub has heard so, or a while: the demo is of use before.

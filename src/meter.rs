@@ -95,7 +95,8 @@ impl Histogram {
 }
 
 /// What a step of a conversation is called.
-pub const STEPS: [&str; 9] = ["enrol", "hello", "push", "pull", "snapshot", "chunks", "reconcile", "compare", "forget"];
+pub const STEPS: [&str; 10] =
+    ["enrol", "hello", "push", "pull", "snapshot", "chunks", "reconcile", "compare", "forget", "blobs"];
 /// How one ended.
 pub const OUTCOMES: [&str; 6] = ["ok", "refused", "rejected", "busy", "unreachable", "failed"];
 

@@ -2,6 +2,8 @@
 
 #[path = "sync/bad_input.rs"]
 mod bad_input;
+#[path = "sync/blobs.rs"]
+mod blobs;
 #[path = "sync/document.rs"]
 mod document;
 #[path = "sync/first_copy.rs"]

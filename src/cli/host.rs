@@ -3,14 +3,14 @@
 //! Either way it is [`execute`]d over one open node, so that there is one writer and one way to do a thing.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use outpost::node::{BackedUp, Caches, Identity, Node, NodeRole, Nodes, World};
+use outpost::node::{BackedUp, Caches, Identity, Link as _, Node, NodeRole, Nodes, World};
 use outpost::store::Sqlite;
 use outpost::store::Store;
 use outpost::sync::bundle::EdgeSide;
-use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Relay, Switch};
+use outpost::sync::{BlobLink, BlobSettings, Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Relay, Switch};
 use outpost::world::SystemWorld;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,8 @@ pub struct Served {
     offset: Option<Arc<Offset>>,
     /// On an edge, its link, once it was started.
     link: OnceCell<Arc<Link>>,
+    /// On an edge, the lane of its files beside that.
+    lane: OnceLock<BlobLink>,
     /// Where it answers browsers, if it does.
     pub url: Option<String>,
 }
@@ -95,10 +97,19 @@ impl Served {
         let store = open_store(dir, caches.clone()).await?;
         let opened = Self::over(store.clone(), caches, dir, absent).await;
         match &opened {
-            Ok(served) => served.hub.keep_chunks_in(dir),
+            Ok(served) => {
+                served.hub.keep_chunks_in(dir);
+                served.keep_files_in(dir).await?;
+            }
             Err(_) => store.close().await,
         }
         opened
+    }
+
+    /// Keeps the files that records refer to in this directory, and takes and gives them.
+    pub async fn keep_files_in(&self, dir: &Path) -> Result<(), Failure> {
+        self.hub.keep_files(self.node.keep_files_in(dir).await?);
+        Ok(())
     }
 
     async fn over(store: Arc<dyn Store>, caches: Arc<Caches>, dir: &Path, absent: Absent) -> Result<Self, Failure> {
@@ -140,7 +151,7 @@ impl Served {
             }
             _ => (Hub::of(&node, world).await?, None),
         };
-        Ok(Self { node, hub, relay, offset, link: OnceCell::new(), url: None })
+        Ok(Self { node, hub, relay, offset, link: OnceCell::new(), lane: OnceLock::new(), url: None })
     }
 
     /// An edge, as its bundles need it; `None` on a hub.
@@ -169,22 +180,38 @@ impl Served {
             let transport = HttpTransport::new(&upstream.url, &upstream.credential, switch.clone()).map_err(|err| {
                 Failure::new(format!("the hub at {} cannot be asked: {err}; join it again", upstream.url))
             })?;
+            let transport = Arc::new(transport);
             let link = Link::start(LinkSettings {
                 store: self.node.store().clone(),
                 identity: identity.clone(),
-                transport: Arc::new(transport),
+                transport: transport.clone(),
                 world: Arc::new(SystemWorld),
                 offset: offset.clone(),
                 switch: switch.clone(),
                 below: self.relay.clone().map(|relay| (self.hub.clone(), relay)),
             });
-            Ok::<_, Failure>(link.await?)
+            let link = link.await?;
+            if let Some(blobs) = self.node.blobs() {
+                self.lane.get_or_init(|| {
+                    BlobLink::start(BlobSettings {
+                        blobs: blobs.clone(),
+                        store: self.node.store().clone(),
+                        transport,
+                        status: link.watch(),
+                        world: Arc::new(SystemWorld),
+                    })
+                });
+            }
+            Ok::<_, Failure>(link)
         };
         self.link.get_or_try_init(start).await.map(Some)
     }
 
     /// Ends what runs beside the node, and closes its store.
     pub async fn close(&self) {
+        if let Some(lane) = self.lane.get() {
+            lane.stop().await;
+        }
         if let Some(link) = self.link() {
             link.stop().await;
         }

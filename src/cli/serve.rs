@@ -29,6 +29,9 @@ pub struct Serve {
     /// The address to answer browsers at
     #[arg(long, env = "OUTPOST_LISTEN", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     listen: Listen,
+    /// The largest photo or file that is taken, in MiB
+    #[arg(long, env = "OUTPOST_MAX_FILE", default_value_t = 50, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=4096))]
+    max_file: u64,
     #[command(flatten)]
     site: Site,
 }
@@ -40,6 +43,9 @@ pub async fn run(serve: Serve, settings: &Settings) -> Result<()> {
     let listener = serve.listen.bind("--listen")?;
     lock.set_url(&url_of(&listener)?);
     let served = Served::open(dir, Absent::BecomesHub).await?;
+    if let Some(blobs) = served.node.blobs() {
+        blobs.take_at_most(serve.max_file << 20);
+    }
     let mut running = Running::start(served, listener, &Switch::default(), &serve.site, None).await?;
     let door = Door::open(dir, running.served.clone()).inspect_err(|err| {
         tracing::warn!("commands cannot reach this node while it runs, as {} takes no socket: {err}", dir.display());

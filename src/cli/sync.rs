@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use outpost::node::{Link as _, LinkState, NodeRole, settled};
+use outpost::node::{Link as _, LinkState, NodeRole, Travelling, settled};
 use outpost::sync::{Link, Switch};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -65,6 +65,15 @@ struct Shown {
     pending_out: u64,
     pending_in: u64,
     in_step: bool,
+    #[serde(default)]
+    files: Files,
+}
+
+/// Files that have to travel.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Files {
+    pending_out: Travelling,
+    pending_in: Travelling,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -122,8 +131,18 @@ async fn link<'a>(on: &'a Served, switch: &Switch) -> Result<&'a Link> {
 async fn status(on: &Served) -> Result<Shown> {
     let identity = on.node.identity();
     let node = Named { id: identity.node.to_string(), name: on.node.name() };
+    let (pending_out, pending_in) = on.node.blobs().map(|blobs| blobs.travelling()).unwrap_or_default();
+    let files = Files { pending_out, pending_in };
     let NodeRole::Edge(hub) = &identity.role else {
-        return Ok(Shown { role: "hub".into(), node, upstream: None, pending_out: 0, pending_in: 0, in_step: true });
+        return Ok(Shown {
+            role: "hub".into(),
+            node,
+            upstream: None,
+            pending_out: 0,
+            pending_in: 0,
+            in_step: true,
+            files,
+        });
     };
     let Some(link) = on.link() else {
         let upstream = Upstream {
@@ -135,7 +154,7 @@ async fn status(on: &Served) -> Result<Shown> {
         };
         let pending_out = on.node.store().waiting().await?;
         let upstream = Some(upstream);
-        return Ok(Shown { role: "edge".into(), node, upstream, pending_out, pending_in: 0, in_step: false });
+        return Ok(Shown { role: "edge".into(), node, upstream, pending_out, pending_in: 0, in_step: false, files });
     };
     let status = link.status();
     let upstream = Upstream {
@@ -152,6 +171,7 @@ async fn status(on: &Served) -> Result<Shown> {
         pending_out: status.pending_out,
         pending_in: status.pending_in,
         in_step: status.in_step,
+        files,
     })
 }
 
@@ -188,7 +208,12 @@ fn show(shown: &Shown, settings: &Settings) -> Result<()> {
     if let Some(at) = &upstream.last_contact {
         print::line(format_args!("  last contact {at}"))?;
     }
-    print::line(format_args!("  {} saves to send, {} records to fetch", shown.pending_out, shown.pending_in))
+    print::line(format_args!("  {} saves to send, {} records to fetch", shown.pending_out, shown.pending_in))?;
+    let Files { pending_out: out, pending_in: to_fetch } = shown.files;
+    print::line(format_args!(
+        "  {} files to send ({} bytes), {} to fetch ({} bytes)",
+        out.files, out.bytes, to_fetch.files, to_fetch.bytes
+    ))
 }
 
 async fn now(settings: &Settings) -> Result<()> {

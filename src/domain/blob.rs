@@ -85,7 +85,9 @@ impl FileRef {
 
     /// Its media type if it is a picture that a browser draws without running anything in it.
     pub fn picture(&self) -> Option<&'static str> {
-        ["image/jpeg", "image/png", "image/gif", "image/webp", "image/avif"].into_iter().find(|known| *known == self.mime)
+        ["image/jpeg", "image/png", "image/gif", "image/webp", "image/avif"]
+            .into_iter()
+            .find(|known| *known == self.mime)
     }
 }
 
@@ -266,7 +268,9 @@ mod tests {
         let photo = json!({"type": "object", "x-kind": "photo"});
         assert!(has_files(&json!({"properties": {"photos": {"type": "array", "items": photo}}})));
         assert!(has_files(&json!({"$defs": {"p": photo}, "properties": {"p": {"$ref": "#/$defs/p"}}})));
-        for none in [json!({}), json!(true), json!({"properties": {"x-kind": {"type": "string"}}}), json!({"x-kind": 7})] {
+        for none in
+            [json!({}), json!(true), json!({"properties": {"x-kind": {"type": "string"}}}), json!({"x-kind": 7})]
+        {
             assert!(!has_files(&none), "{none}");
         }
     }

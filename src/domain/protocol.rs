@@ -304,6 +304,7 @@ pub mod problem {
     pub const OUT_OF_SCOPE: &str = "urn:outpost:problem:out-of-scope";
     pub const EPOCH: &str = "urn:outpost:problem:epoch";
     pub const NO_CHUNK: &str = "urn:outpost:problem:no-chunk";
+    pub const NO_BLOB: &str = "urn:outpost:problem:no-blob";
     pub const TWIN: &str = "urn:outpost:problem:twin";
     pub const NOT_A_HUB: &str = "urn:outpost:problem:not-a-hub";
     pub const BUSY: &str = "urn:outpost:problem:busy";

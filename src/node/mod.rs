@@ -3,6 +3,7 @@
 //! Every operation names its actor. Pages, API and commands are siblings over this one [`Node`], so that HTML and JSON
 //! obey the same rules. It knows no HTTP and no SQL.
 
+mod blobs;
 mod conflicts;
 mod forgetting;
 mod identity;
@@ -15,7 +16,7 @@ mod types;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use tokio::sync::{Semaphore, broadcast};
 use uuid::Uuid;
@@ -28,6 +29,7 @@ use crate::domain::record::hash::Hash;
 use crate::domain::stamp::Author;
 use crate::store::{Held, LocalRecord, LocalSave, Notice, Outcome, Request, Store, StoreError};
 
+pub use blobs::{Blobs, HasFiles, MOST as LARGEST_FILE, Travelling, Wanted, by_types};
 pub use conflicts::{Conflict, ConflictState, Conflicts, Side};
 pub use forgetting::{BackedUp, Keeping, Order};
 pub use identity::{Identity, Role as NodeRole, Upstream};
@@ -79,6 +81,8 @@ struct Inner {
     failures: RwLock<HashMap<String, people::Failures>>,
     /// By the fingerprint of their secret.
     tokens: RwLock<HashMap<String, ApiToken>>,
+    /// The files beside the records, where this node keeps any.
+    blobs: OnceLock<Arc<Blobs>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +139,7 @@ impl Node {
                 hashing: Semaphore::new(2),
                 failures: RwLock::default(),
                 tokens: RwLock::new(tokens),
+                blobs: OnceLock::new(),
             }),
         })
     }
@@ -142,6 +147,18 @@ impl Node {
     /// The node's memory. What is written through it is seen by the node at once; sync works on it.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.inner.store
+    }
+
+    /// Keeps files in this data directory from now on; the first place stays.
+    pub async fn keep_files_in(&self, data: &std::path::Path) -> Result<Arc<Blobs>> {
+        let has_files = by_types(self.inner.caches.clone());
+        let blobs = Blobs::open(data, self.store().clone(), has_files, self.is_hub()).await?;
+        Ok(self.inner.blobs.get_or_init(|| blobs).clone())
+    }
+
+    /// The files of this node, where it keeps any.
+    pub fn blobs(&self) -> Option<&Arc<Blobs>> {
+        self.inner.blobs.get()
     }
 
     /// Who it was at the start: its name and its incarnation may have changed since.

@@ -1,3 +1,4 @@
+mod blobs;
 mod copy;
 mod reconcile;
 pub(super) mod renewal;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use self::blobs::{BlobLink, BlobSettings};
 use self::renewal::Present;
 pub(super) use self::renewal::last_told;
 use super::clock::{Asked, Offset};

@@ -1,5 +1,7 @@
 //! The hub's side of the protocol on the network.
 
+pub mod blobs;
+
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -46,6 +48,12 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
             .service(at("/pull", "GET").route(web::get().to(pull)))
             .service(at("/snapshot", "GET").route(web::get().to(snapshot)))
             .service(at("/chunks/{hash}", "GET").route(web::get().to(chunk)))
+            .service(at("/blobs", "POST").route(web::post().to(blobs::ask)))
+            .service(
+                at("/blobs/{hash}/{part}", "GET, PUT")
+                    .route(web::get().to(blobs::get))
+                    .route(web::put().to(blobs::put)),
+            )
             .service(at("/reconcile", "POST").route(web::post().to(reconcile)))
             .service(at("/fetch", "POST").route(web::post().to(fetch)))
             .service(at("/offer", "POST").route(web::post().to(offer)))

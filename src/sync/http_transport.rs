@@ -1,5 +1,7 @@
 //! The protocol over HTTP, from the edge's side.
 
+mod blobs;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::sse::Reader;
 use super::transport::{LiveEvent, Switch, Transport};
 use super::wire;
+use crate::domain::blob::{AskBlobs, BlobHash, BlobsHeld, HubHas};
 use crate::domain::ids::Partition;
 use crate::domain::protocol::{
     Enrol, Enrolled, Failure, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Snapshot, Welcome,
@@ -392,6 +395,18 @@ impl Transport for HttpTransport {
 
     async fn offer(&self, offer: &Offer) -> Result<Offered, Failure> {
         self.ask("offer", offer).await
+    }
+
+    async fn ask_blobs(&self, asked: &AskBlobs) -> Result<BlobsHeld, Failure> {
+        self.ask("blobs", asked).await
+    }
+
+    async fn put_blob(&self, hash: BlobHash, size: u64, part: u64, bytes: Vec<u8>) -> Result<HubHas, Failure> {
+        self.send_part(hash, size, part, bytes).await
+    }
+
+    async fn blob(&self, hash: BlobHash, part: u64) -> Result<(Vec<u8>, u64), Failure> {
+        self.fetch_part(hash, part).await
     }
 
     async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure {

@@ -1,5 +1,6 @@
 //! The hub's side of the protocol, as plain functions over a store.
 
+mod blobs;
 mod bundles;
 mod forgetting;
 mod lives;
@@ -10,7 +11,7 @@ mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ use crate::domain::save::Save;
 use crate::domain::scope::Scope;
 use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
-use crate::node::{Holder, Identity, KnownNode, Node, NodeChange, NodeError, Nodes, World};
+use crate::node::{Blobs, Holder, Identity, KnownNode, Node, NodeChange, NodeError, Nodes, World};
 use crate::store::{LocalChange, PartitionState, Store, StoreError};
 
 /// Judges a save by the rights of its author; `Err` says why it may not be.
@@ -64,6 +65,8 @@ pub struct Hub {
     /// On an edge that serves others: how it stands to its own hub.
     relay: Option<Arc<Relay>>,
     checkpoints: Mutex<Checkpoints>,
+    /// The files that it takes and gives, where it keeps any.
+    blobs: OnceLock<Arc<Blobs>>,
 }
 
 /// What a node told when it was last heard of.
@@ -108,6 +111,10 @@ pub enum HubError {
     ForeignEpoch,
     #[error("{0}")]
     NoChunk(String),
+    #[error("{0}")]
+    NoBlob(String),
+    #[error("this hub takes files of at most {} MiB", .0 >> 20)]
+    FileTooLarge(u64),
     #[error("{0} is being put together for a first copy; ask again soon")]
     Preparing(Partition),
     #[error("this node is an edge; sync goes to its hub")]
@@ -140,6 +147,8 @@ impl HubError {
             HubError::ForeignEpoch => (409, problem::EPOCH, "foreign epoch"),
             HubError::NotAHub | HubError::NoRelay => (404, problem::NOT_A_HUB, "not a hub"),
             HubError::NoChunk(_) => (404, problem::NO_CHUNK, "no such chunk"),
+            HubError::NoBlob(_) => (404, problem::NO_BLOB, "no such file"),
+            HubError::FileTooLarge(_) => (413, problem::TOO_LARGE, "too large"),
             HubError::Preparing(_) => (503, problem::BUSY, "not ready yet"),
             HubError::Store(StoreError::Full) => (503, problem::BUSY, "disk full"),
             HubError::Store(StoreError::Closed) => (503, problem::BUSY, "shutting down"),
@@ -207,6 +216,7 @@ impl Hub {
             meter: Arc::default(),
             relay,
             checkpoints: Mutex::default(),
+            blobs: OnceLock::new(),
         }))
     }
 

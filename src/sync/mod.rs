@@ -22,7 +22,7 @@ pub mod http;
 pub mod sse;
 pub mod wire;
 
-pub use carry::{Carrier, set_aside};
+pub use carry::{BlobLink, BlobSettings, Carrier, set_aside};
 pub use clock::{Corrected, Offset};
 pub use enrolment::{EnrolError, NodeRecord, enrol, invite, nodes, revoke};
 pub use http_transport::HttpTransport;

@@ -93,9 +93,9 @@ pub(super) async fn asked(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let began = Instant::now();
     let talk = req.app_data::<Data<Hub>>().map(|hub| hub.meter().clone());
-    // a chunk is asked for by its name
-    let is_chunk = req.path().contains("/chunks/");
-    let step = if is_chunk { "chunks" } else { req.path().rsplit('/').next().unwrap_or_default() }.to_owned();
+    // these are asked for by their names
+    let named = ["chunks", "blobs"].into_iter().find(|step| req.path().contains(&format!("/{step}/")));
+    let step = named.unwrap_or_else(|| req.path().rsplit('/').next().unwrap_or_default()).to_owned();
     let span = tracing::debug_span!("asked", step, node = node(&req), partition = partition(&req));
     let header = |name: header::HeaderName| req.headers().get(name)?.to_str().ok()?.parse::<usize>().ok();
     let received = header(header::CONTENT_LENGTH).unwrap_or(0);

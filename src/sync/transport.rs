@@ -3,6 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
+use crate::domain::blob::{AskBlobs, BlobHash, BlobsHeld, HubHas};
 use crate::domain::ids::Partition;
 use crate::domain::protocol::{Failure, Hello, Hint, Pull, Pulled, Push, Pushed, Welcome};
 use crate::domain::reach::{Located, Whereabouts};
@@ -31,6 +32,18 @@ pub trait Transport: Send + Sync {
     /// How far records have come; only asked for showing.
     async fn whereabouts(&self, _: &Whereabouts) -> Result<Located, Failure> {
         Err(Failure::Rejected("how far records have come is not told this way".into()))
+    }
+    /// How it stands with some files at the hub.
+    async fn ask_blobs(&self, _: &AskBlobs) -> Result<BlobsHeld, Failure> {
+        Err(Failure::Rejected("no files go this way".into()))
+    }
+    /// Brings a part of a file that is `size` bytes long; how it stands with it then.
+    async fn put_blob(&self, _: BlobHash, _size: u64, _part: u64, _: Vec<u8>) -> Result<HubHas, Failure> {
+        Err(Failure::Rejected("no files go this way".into()))
+    }
+    /// A part of a file, and how long the whole is; nobody has looked at it yet.
+    async fn blob(&self, _: BlobHash, _part: u64) -> Result<(Vec<u8>, u64), Failure> {
+        Err(Failure::Rejected("no files go this way".into()))
     }
     /// Listens for hints about numbers above `since` and hands them on, until it fails.
     async fn live(&self, since: u64, heard: mpsc::Sender<LiveEvent>) -> Failure;

@@ -20,6 +20,7 @@ pub mod attention;
 pub mod confirm;
 pub mod demo;
 pub mod error;
+pub mod file;
 pub mod form;
 pub mod frame;
 pub mod home;

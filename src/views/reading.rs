@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
+use super::file::Attached;
 use super::part::{Chip, Link, Versus};
 pub use super::schema_parts::Kind;
 use super::schema_parts::{Parts, choices_of, get, kind_of};
 use super::value::{self, Clock, Column, Fact, Shown, Table};
+use crate::domain::blob::{BlobHash, FileRef, FileState, says_file};
 
 /// How deep values are unfolded; below that they are JSON text.
 const MOST_LEVELS: usize = 12;
@@ -65,17 +67,23 @@ pub struct Reader<'a> {
     root: &'a Value,
     clock: &'a Clock,
     names: HashMap<String, String>,
+    files: HashMap<BlobHash, FileState>,
 }
 
 impl<'a> Reader<'a> {
     /// `schema` is the type's JSON Schema.
     pub fn new(schema: &'a Value, clock: &'a Clock) -> Reader<'a> {
-        Reader { root: schema, clock, names: HashMap::new() }
+        Reader { root: schema, clock, names: HashMap::new(), files: HashMap::new() }
     }
 
     /// With the names of records that fields may point to, by record id.
     pub fn with_names(self, names: HashMap<String, String>) -> Reader<'a> {
         Reader { names, ..self }
+    }
+
+    /// With where the files are that records refer to.
+    pub fn with_files(self, files: HashMap<BlobHash, FileState>) -> Reader<'a> {
+        Reader { files, ..self }
     }
 
     /// What records of this type are called: its `title`.
@@ -123,7 +131,8 @@ impl<'a> Reader<'a> {
             let title = format!("{prefix}{}", self.title_of(&parts, name));
             let pointer = pointer_of(base, name);
             let kind = kind_of(&parts);
-            if kind == Kind::Other && get(&parts, "properties").is_some() && level < 2 {
+            let is_file = says_file(get(&parts, "x-kind"));
+            if kind == Kind::Other && !is_file && get(&parts, "properties").is_some() && level < 2 {
                 self.collect_fields(schema, &pointer, &format!("{title} › "), level + 1, fields);
                 continue;
             }
@@ -176,7 +185,9 @@ impl<'a> Reader<'a> {
             let value = object.get(name);
             let shown = self.shown(Some(schema), value, &pointer, notes, 1);
             let own_card = matches!(shown, Shown::Facts(_) | Shown::Table(_))
-                || (get(&parts, "properties").is_some() && value.is_some_and(Value::is_object));
+                || (!matches!(shown, Shown::Files(_))
+                    && get(&parts, "properties").is_some()
+                    && value.is_some_and(Value::is_object));
             if own_card {
                 let title = self.title_of(&parts, name);
                 sections.push(self.section(&pointer, title, shown, notes));
@@ -273,6 +284,9 @@ impl<'a> Reader<'a> {
             Value::String(text) => self.text(&parts, text),
             Value::Array(items) if items.is_empty() => Shown::Nothing,
             Value::Object(object) if object.is_empty() => Shown::Nothing,
+            Value::Object(_) if says_file(get(&parts, "x-kind")) && FileRef::of(value).is_some() => {
+                Shown::Files(self.attached(value).into_iter().collect())
+            }
             _ if level >= MOST_LEVELS => Shown::Json(value.to_string()),
             Value::Array(items) => self.list(&parts, items, pointer, notes, level),
             Value::Object(object) => Shown::Facts(self.facts(&parts, object, pointer, notes, level)),
@@ -309,6 +323,13 @@ impl<'a> Reader<'a> {
             let slots = get(parts, "prefixItems").and_then(Value::as_array);
             slots.and_then(|slots| slots.get(at)).or_else(|| get(parts, "items").filter(|items| items.is_object()))
         };
+        let is_file = |(at, item): (usize, &Value)| {
+            let parts = schema_of(at).map(|schema| self.parts(schema)).unwrap_or_default();
+            says_file(get(&parts, "x-kind")) && FileRef::of(item).is_some()
+        };
+        if items.iter().enumerate().all(is_file) {
+            return Shown::Files(items.iter().filter_map(|item| self.attached(item)).collect());
+        }
         let item_at = |at: usize| format!("{pointer}/{at}");
         if items.iter().all(Value::is_object)
             && let Some(table) = self.table(schema_of(0), items, pointer, notes, level)
@@ -317,6 +338,11 @@ impl<'a> Reader<'a> {
         }
         let shown = |(at, item): (usize, &Value)| self.shown(schema_of(at), Some(item), &item_at(at), notes, level + 1);
         Shown::List(items.iter().enumerate().map(shown).collect())
+    }
+
+    fn attached(&self, value: &Value) -> Option<Attached> {
+        let file = FileRef::of(value)?;
+        Some(Attached::of(&file, self.files.get(&file.hash)))
     }
 
     /// The items as a table, if each is flat and there are few columns.

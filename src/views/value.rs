@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{Offset, TimeZone};
 
+use super::file::Attached;
 use super::part::{Chip, Escaped, Link, Versus, When};
 
 /// A value as it is shown.
@@ -35,6 +36,7 @@ pub enum Shown {
     List(Vec<Shown>),
     Facts(Vec<Fact>),
     Table(Table),
+    Files(Vec<Attached>),
     /// What has no better form.
     Json(String),
 }
@@ -76,6 +78,7 @@ impl Shown {
                 facts.iter().filter(|fact| !fact.value.is_missing()).map(fact).collect::<Vec<_>>().join(", ")
             }
             Shown::Table(table) => format!("{} rows", table.rows.len()),
+            Shown::Files(files) => files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", "),
         };
         let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
         if words.chars().count() <= limit {
@@ -111,6 +114,13 @@ impl Display for Shown {
             }
             Shown::Facts(facts) => Facts { facts }.fmt(out),
             Shown::Table(table) => table.fmt(out),
+            Shown::Files(files) => {
+                out.write_str("<ul class=\"photos\">")?;
+                for file in files {
+                    write!(out, "<li>{file}</li>")?;
+                }
+                out.write_str("</ul>")
+            }
             Shown::Json(text) => write!(out, "<pre tabindex=\"0\"><code>{}</code></pre>", Escaped(text)),
         }
     }

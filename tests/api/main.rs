@@ -1,6 +1,7 @@
 //! The API as programs see it: a node on a free port, spoken to over HTTP.
 
 mod bad_input;
+mod blobs;
 mod callers;
 mod conflicts;
 mod events;

@@ -1,5 +1,6 @@
 //! `docs/sync-protocol.md` says what is so: its examples are read as the messages they stand for, and written again.
 
+use outpost::domain::blob::{AskBlobs, BlobsHeld};
 use outpost::domain::protocol::{
     Enrol, Enrolled, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Snapshot, Welcome,
 };
@@ -45,6 +46,8 @@ fn the_examples_in_the_document_are_messages() {
             "offered" => same::<Offered>(&example),
             "whereabouts" => same::<Whereabouts>(&example),
             "located" => same::<Located>(&example),
+            "askblobs" => same::<AskBlobs>(&example),
+            "blobsheld" => same::<BlobsHeld>(&example),
             "problem" => same::<Problem>(&example),
             other => panic!("no message is called {other}"),
         }
@@ -71,6 +74,8 @@ fn the_examples_in_the_document_are_messages() {
         "whereabouts",
         "located",
         "hints",
+        "askblobs",
+        "blobsheld",
         "problem",
     ] {
         assert!(seen.iter().any(|seen| seen == name), "{name} has no example");

@@ -5,6 +5,7 @@
 //! pull what is behind, types first, then compare digests; then wait for something to happen. Whatever it waits for, it
 //! says until when.
 
+mod blobs;
 mod copy;
 #[cfg(test)]
 mod crowd;
@@ -17,6 +18,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::blobs::{BlobEvent, BlobLane, BlobStep, Way};
 pub use self::events::{Doing, Event, Holding, Step};
 pub use self::lane::Walk;
 use self::lane::{BackOff, Check, FirstCopy, Lane, rank};

@@ -3,6 +3,7 @@
 //! A handler says what came in, what the node says, and what to answer. Rules are the node's; what is here is only
 //! HTTP: media types, entity tags, problem details, streams.
 
+mod blobs;
 mod body;
 mod caller;
 mod conflicts;
@@ -66,6 +67,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .service(at("/quarantine/{id}").get(quarantine::show).done())
         .service(at("/quarantine/{id}/admit").on(Method::POST, quarantine::admit).done())
         .service(at("/quarantine/{id}/return").on(Method::POST, quarantine::send_back).done())
+        .service(at("/blobs/{hash}").get(blobs::show).on(Method::PUT, blobs::put).done())
+        .service(at("/blobs/{hash}/state").get(blobs::state).done())
         .service(at("/events").get(events::stream).done())
         .service(at("/nodes").get(nodes::list).done())
         .service(at("/nodes/invitations").on(Method::POST, nodes::invite).done())

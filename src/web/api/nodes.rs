@@ -11,7 +11,7 @@ use super::write::Who;
 use super::{Problem, body, query, segment, time};
 use crate::domain::ids::NodeId;
 use crate::domain::people::Operation;
-use crate::node::{KnownNode, Link, NodeChange, NodeError, NodeRole, Nodes, settled};
+use crate::node::{KnownNode, Link, Node, NodeChange, NodeError, NodeRole, Nodes, settled};
 use crate::web::App;
 
 /// `GET /nodes`
@@ -167,6 +167,12 @@ fn steered<'a>(app: &'a App, caller: &Caller) -> Result<&'a dyn Link, Problem> {
     app.link.as_deref().ok_or_else(|| Problem::conflict("This node is the hub; it has no link upwards."))
 }
 
+/// Files that have to travel.
+fn files(node: &Node) -> Value {
+    let (out, to_fetch) = node.blobs().map(|blobs| blobs.travelling()).unwrap_or_default();
+    json!({ "pending_out": out, "pending_in": to_fetch })
+}
+
 async fn status(app: &App) -> Result<HttpResponse, Problem> {
     let node = &app.node;
     let role = match node.identity().role {
@@ -177,6 +183,7 @@ async fn status(app: &App) -> Result<HttpResponse, Problem> {
     let Some(link) = &app.link else {
         return Ok(super::json(&json!({
             "role": role, "node": own, "upstream": null, "pending_out": 0, "pending_in": 0, "in_step": true,
+            "files": files(node),
         })));
     };
     let status = link.status();
@@ -202,6 +209,7 @@ async fn status(app: &App) -> Result<HttpResponse, Problem> {
         "pending_in": status.pending_in,
         "in_step": status.in_step,
         "clock_ahead_ms": status.clock_ahead,
+        "files": files(node),
     });
     if let Some(at) = status.noticed {
         said["upstream"]["noticed"] = json!(time::text(at));

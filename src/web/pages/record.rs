@@ -1,11 +1,14 @@
 //! `/records/{type}/{id}`: one record to read, and the bin.
 
+use std::collections::HashMap;
+
 use actix_web::web::Path;
 
 use super::id;
 use super::quarantine::of_record;
 use super::read::{Names, Reading, happenings, positional, versus};
 use super::sync::places;
+use crate::domain::blob::{BlobHash, FileState, references};
 use crate::domain::people::Operation;
 use crate::node::Verdict;
 use crate::store::{Flags, Held};
@@ -40,13 +43,19 @@ pub async fn show(signed: Signed, at: Path<(String, String)>) -> WebResult {
         fact: fact(&reading, &held),
         reach: reach(&signed, &names, &held).await?,
         errors,
-        sections: reading.reader().sections(&held.document.value, &notes),
+        sections: reading.reader().with_files(files(&signed, &held)).sections(&held.document.value, &notes),
         history_total: total as u64,
         history,
         places: places(&signed, &held).await?,
         denied: of_record(&signed, &names, &held).await?,
         binned: binned(&signed, &names, &held),
     })
+}
+
+/// Where the files are that a record refers to.
+fn files(signed: &Signed, held: &Held) -> HashMap<BlobHash, FileState> {
+    let Some(blobs) = signed.node().blobs() else { return HashMap::new() };
+    references(&held.document.value).into_iter().map(|file| (file.hash, blobs.state(file.hash, file.size))).collect()
 }
 
 /// "Saved here 14:32, not yet at hub".

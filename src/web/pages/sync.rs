@@ -9,6 +9,7 @@ use crate::domain::people::{Operation, Role};
 use crate::domain::save::Save;
 use crate::node::{Holder, KnownNode, Link as NodeLink, LinkState, LinkStatus};
 use crate::store::Held;
+use crate::views::file::size_words;
 use crate::views::frame::{self, Here};
 use crate::views::part::{Link, NodeRow, Tone, counted, grouped};
 use crate::views::records::Places;
@@ -44,6 +45,13 @@ async fn of_edge(signed: &Signed, link: &dyn NodeLink) -> Result<SyncPage, WebEr
         figure("Saves waiting to leave", grouped(total), ""),
         figure("Records to fetch", grouped(status.pending_in), if status.in_step { "" } else { "as far as is known" }),
     ];
+    let (out, to_fetch) = signed.node().blobs().map(|blobs| blobs.travelling()).unwrap_or_default();
+    for (label, files) in [("Files waiting to leave", out), ("Files to fetch", to_fetch)] {
+        // most types have none
+        if files.files > 0 {
+            figures.push(figure(label, grouped(files.files), &size_words(files.bytes)));
+        }
+    }
     if let Some(ahead) = status.clock_ahead {
         let seconds = counted(ahead.unsigned_abs() / 1000, "second", "seconds");
         let value = if ahead.abs() < 1000 { "right".into() } else { seconds };
