@@ -12,6 +12,9 @@ use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command, Failure};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match start(cli) {
