@@ -73,6 +73,7 @@ impl Crowd {
             ratchet: edge.ratchet,
             attempt: Some(rand()),
             below: Vec::new(),
+            settled: None,
         };
         let _turn = self.at_once.acquire().await.ok()?;
         let request = self.client.post(format!("{}/sync/v1/hello", self.hub)).bearer_auth(&edge.credential);

@@ -10,6 +10,7 @@ use clap::{ArgAction, Args};
 use outpost::node::{Caches, Identity, NodeRole};
 use outpost::store::archive::{BadArchive, Index, Reader, Writer};
 use outpost::store::backup::{Made, back_up};
+use outpost::store::blob::{self, BlobFiles};
 use outpost::store::restore::{RestoreError, restore};
 use outpost::store::{Sqlite, Store};
 use outpost::world::SystemWorld;
@@ -22,8 +23,8 @@ use crate::config::Settings;
 
 /// Write all that this node knows into one file, while it runs or not
 ///
-/// Everything is of one moment: records with their history, the bin, types, people, tokens, edges, and what waits to be
-/// sent. Saves go on meanwhile. The file holds password hashes and credentials: keep it as safe as the node itself.
+/// Everything is of one moment: records with their history, the bin, types, people, tokens, edges, what waits to be
+/// sent, and the photos and files that are here. Saves go on meanwhile. The file holds password hashes and credentials: keep it as safe as the node itself.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  outpost backup /mnt/backup/tern-bay-2026-11-24.outpost")]
 pub struct Backup {
@@ -46,6 +47,9 @@ pub struct Restore {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
+
+/// Where files are as long as a restore is not done.
+const UNFINISHED_FILES: &str = "outpost.db.restoring-files";
 
 pub async fn back_up_to(backup: Backup, settings: &Settings) -> Result<()> {
     let (dir, file) = (&settings.data, &backup.file);
@@ -73,7 +77,8 @@ pub async fn back_up_to(backup: Backup, settings: &Settings) -> Result<()> {
     let writer = part.reopen().and_then(Writer::new).map_err(|err| unwritten(&err))?;
     let mut progress = print::Progress::new("backing up records", None);
     let mut told = |done, total| progress.set_of(done, total);
-    let made = back_up(&dir.join(DATABASE), writer, outpost::node::World::now(&SystemWorld), &mut told).await;
+    let files = BlobFiles::at(dir);
+    let made = back_up(&dir.join(DATABASE), &files, writer, outpost::node::World::now(&SystemWorld), &mut told).await;
     drop(progress);
     let made = made.map_err(|err| match err {
         outpost::store::StoreError::Full => {
@@ -114,6 +119,7 @@ fn told_of(made: &Made, file: &Path, settings: &Settings) -> Result<()> {
             "file": file,
             "bytes": made.bytes,
             "records": index.records(),
+            "files": index.files.count,
             "node": index.name,
             "role": index.role,
             "made_at": print::rfc3339(index.made_at),
@@ -121,12 +127,21 @@ fn told_of(made: &Made, file: &Path, settings: &Settings) -> Result<()> {
         }));
     }
     print::line(format_args!(
-        "{} holds all of {}: {} records in {} bytes",
+        "{} holds all of {}: {} records{} in {} bytes",
         file.display(),
         index.name,
         index.records(),
+        and_files(index),
         made.bytes
     ))
+}
+
+fn and_files(index: &Index) -> String {
+    match index.files.count {
+        0 => String::new(),
+        1 => " and 1 file".into(),
+        count => format!(" and {count} files"),
+    }
 }
 
 pub async fn restore_from(command: Restore, settings: &Settings) -> Result<()> {
@@ -155,7 +170,8 @@ async fn restore_into(dir: &Path, file: &Path, reader: Reader) -> Result<Identit
     must_be_empty(dir)?;
     let unfinished = dir.join(host::UNFINISHED);
     remove_unfinished(dir);
-    let filled = fill(&unfinished, reader).await.map_err(|err| match err {
+    let files = BlobFiles::at(&dir.join(UNFINISHED_FILES));
+    let filled = fill(&unfinished, &files, reader).await.map_err(|err| match err {
         Unfilled::Backup(RestoreError::Archive(err)) => bad(file, &err),
         Unfilled::Backup(RestoreError::Store(err)) => err.into(),
         Unfilled::Other(failure) => failure,
@@ -167,6 +183,11 @@ async fn restore_into(dir: &Path, file: &Path, reader: Reader) -> Result<Identit
             return Err(failure);
         }
     };
+    if files.place().exists() {
+        fs::rename(files.place(), dir.join(blob::PLACE)).map_err(|err| Failure::of_data(dir, &err))?;
+        // it is empty now
+        let _ = fs::remove_dir(dir.join(UNFINISHED_FILES));
+    }
     // from here on it is a node
     fs::rename(&unfinished, dir.join(DATABASE)).map_err(|err| Failure::of_data(dir, &err))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|err| Failure::of_data(dir, &err))?;
@@ -184,9 +205,9 @@ impl<E: Into<Failure>> From<E> for Unfilled {
     }
 }
 
-async fn fill(path: &Path, reader: Reader) -> Result<Identity, Unfilled> {
+async fn fill(path: &Path, files: &BlobFiles, reader: Reader) -> Result<Identity, Unfilled> {
     let mut progress = print::Progress::new("restoring records", Some(reader.index.records()));
-    restore(path, reader, &mut |done, _| progress.set(done)).await.map_err(Unfilled::Backup)?;
+    restore(path, files, reader, &mut |done, _| progress.set(done)).await.map_err(Unfilled::Backup)?;
     drop(progress);
     let store = Sqlite::open(path, Arc::new(Caches::default()), Default::default()).await?;
     let settled = Identity::settle_restored(&store, &SystemWorld).await;
@@ -215,7 +236,8 @@ fn must_be_empty(dir: &Path) -> Result<()> {
         let entry = entry.map_err(|err| Failure::of_data(dir, &err))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name != Lock::FILE && !name.starts_with(host::UNFINISHED) {
+        let is_ours = name == blob::PLACE && dir.join(host::UNFINISHED).exists();
+        if name != Lock::FILE && !name.starts_with(host::UNFINISHED) && !is_ours {
             return Err(Failure::new(format!(
                 "{} is not empty: it holds {name}; restore into a new directory with --data",
                 dir.display()
@@ -226,6 +248,12 @@ fn must_be_empty(dir: &Path) -> Result<()> {
 }
 
 fn remove_unfinished(dir: &Path) {
+    if dir.join(host::UNFINISHED).exists() {
+        for files in [UNFINISHED_FILES, blob::PLACE] {
+            // what is not there need not go
+            let _ = fs::remove_dir_all(dir.join(files));
+        }
+    }
     for more in ["", "-wal", "-shm", "-journal"] {
         // what is not there need not go
         let _ = fs::remove_file(dir.join(format!("{}{more}", host::UNFINISHED)));
@@ -239,12 +267,13 @@ fn done(index: &Index, identity: &Identity, dir: &Path, settings: &Settings) -> 
             "node": identity.name,
             "role": index.role,
             "records": index.records(),
+            "files": index.files.count,
             "made_at": print::rfc3339(index.made_at),
         }));
     }
     let made_at = print::rfc3339(index.made_at);
-    let records = index.records();
-    print::line(format_args!("{} is back as it was at {made_at}, with {records} records.", identity.name))?;
+    let (records, files) = (index.records(), and_files(index));
+    print::line(format_args!("{} is back as it was at {made_at}, with {records} records{files}.", identity.name))?;
     if let NodeRole::Edge(upstream) = &identity.role {
         print::line(format_args!("It fetches what is newer from {} at {}.", upstream.name, upstream.url))?;
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 use outpost::store::StoreError;
+use outpost::store::blob::BlobFiles;
 use outpost::store::checkup::{Checkup, document, examine};
 use outpost::world::SystemWorld;
 use serde::Serialize;
@@ -101,8 +102,39 @@ pub async fn run(_: Doctor, settings: &Settings) -> Result<()> {
             "Copy the data directory away as it is, and restore the last backup into a new one with `outpost restore`.",
         ),
     }
+    files(dir, &mut chart);
     link(dir, &mut chart).await?;
     tell(&chart.0, dir, settings)
+}
+
+/// Every photo and file is held against its name.
+fn files(dir: &Path, chart: &mut Chart) {
+    let files = BlobFiles::at(dir);
+    let all = match files.all() {
+        Ok(all) => all,
+        Err(err) => {
+            let text = format!("The photos and files in {} cannot be read: {err}.", files.place().display());
+            return chart.found("files", text, "Look whether the disk is well, and whose the directory is.");
+        }
+    };
+    let mut progress = print::Progress::new("looking at files", Some(all.len() as u64));
+    let mut damaged = Vec::new();
+    for (done, hash) in all.iter().enumerate() {
+        // one that cannot be read is as good as damaged
+        if !files.is_sound(*hash).unwrap_or(false) {
+            damaged.push(hash.to_string());
+        }
+        progress.set(done as u64 + 1);
+    }
+    drop(progress);
+    match &damaged[..] {
+        [] => chart.well("files", format!("{} photos and files are what they should be.", all.len())),
+        [first, ..] => chart.found(
+            "files",
+            format!("{} of {} photos and files are damaged, the first is {first}.", damaged.len(), all.len()),
+            "Take them out of the directory blobs: they come again from where they are still whole, or from a backup.",
+        ),
+    }
 }
 
 fn directory(dir: &Path, chart: &mut Chart) {

@@ -1,7 +1,7 @@
 //! A backup: one file with all that a node knows, made of the chunks that first copies are made of.
 //!
 //! Layout: eight bytes that say what it is; the chunks, one behind the other, in the order in which the index names them;
-//! the index, packed as a chunk is; its hash and length; eight bytes more, so that a file that was cut is always noticed. Every chunk is held
+//! the files, each behind its SHA-256 and its length of eight bytes; the index, packed as a chunk is; its hash and length; eight bytes more, so that a file that was cut is always noticed. Every chunk is held
 //! against its hash when it is read. What is in the tables is the store's own affair: this module only keeps them.
 
 use std::fs::File;
@@ -9,10 +9,14 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
 use serde::{Deserialize, Serialize};
 
+use super::blob::{BlobError, BlobFiles};
 use super::chunk::{self, BadChunk, MAX_PACKED, Sealed, seal};
+use crate::domain::blob::{BlobHash, CHUNK};
 use crate::domain::snapshot::{ChunkHash, ChunkRef, Content, MAX_CHUNK, MAX_RECORDS, Manifest};
 
 const BEGINS: [u8; 8] = *b"outpost\x01";
+/// With files in it, which a version that knows none would leave out.
+const BEGINS_WITH_FILES: [u8; 8] = *b"outpost\x02";
 const ENDS: [u8; 8] = *b"\x01tsoptuo";
 /// Hash and length of the index, and the last eight bytes.
 const TAIL: u64 = 32 + 8 + 8;
@@ -58,8 +62,18 @@ pub struct Index {
     pub tables: Vec<Table>,
     /// Behind the tables.
     pub partitions: Vec<Part>,
-    /// Last: records that could not be read, as they stand.
+    /// Then: records that could not be read, as they stand.
     pub unreadable: Vec<ChunkRef>,
+    /// Last: photos and files.
+    #[serde(default)]
+    pub files: Files,
+}
+
+/// How many files there are, and how long they are in all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Files {
+    pub count: u64,
+    pub bytes: u64,
 }
 
 impl Index {
@@ -172,6 +186,14 @@ fn from_cbor<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, BadArchi
     if rest.is_empty() { Ok(value) } else { Err(BadArchive::Damaged("something follows".into())) }
 }
 
+fn unkept(err: BlobError) -> BadArchive {
+    match err {
+        BlobError::Full => BadArchive::Io(io::ErrorKind::StorageFull.into()),
+        BlobError::Io(err) => BadArchive::Io(err),
+        wrong => BadArchive::Damaged(format!("a file in it: {wrong}")),
+    }
+}
+
 /// How much a row weighs in a chunk.
 pub fn weight(row: &[Cell]) -> usize {
     row.iter().map(Cell::weight).sum()
@@ -199,6 +221,26 @@ impl Writer {
         self.records(&rows.into_content())
     }
 
+    /// All files that are here whole, as they are: whoever restores them holds them against their names.
+    pub fn files(&mut self, files: &BlobFiles) -> io::Result<Files> {
+        let mut written = Files::default();
+        for hash in files.all()? {
+            // one that is taken out of sight meanwhile is not here
+            let Some(size) = files.size(hash) else { continue };
+            self.file.write_all(&hash.0)?;
+            self.file.write_all(&size.to_le_bytes())?;
+            for at in (0..size).step_by(CHUNK as usize) {
+                let expected = CHUNK.min(size - at);
+                let part = files.read(hash, at, expected)?.filter(|part| part.len() as u64 == expected);
+                let part =
+                    part.ok_or_else(|| io::Error::other(format!("the file {hash} changed while it was read")))?;
+                self.file.write_all(&part)?;
+            }
+            written = Files { count: written.count + 1, bytes: written.bytes + size };
+        }
+        Ok(written)
+    }
+
     /// Writes the index and has all of it reach the disk. How many bytes it is.
     pub fn finish(mut self, index: &Index) -> io::Result<u64> {
         let Sealed { at, bytes } = seal(&Content { bytes: cbor(index), records: 0 });
@@ -206,9 +248,14 @@ impl Writer {
         self.file.write_all(&at.hash.0)?;
         self.file.write_all(&at.bytes.to_le_bytes())?;
         self.file.write_all(&ENDS)?;
+        let size = self.file.stream_position()?;
+        if index.files.count > 0 {
+            self.file.seek(SeekFrom::Start(0))?;
+            self.file.write_all(&BEGINS_WITH_FILES)?;
+        }
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
-        self.file.stream_position()
+        Ok(size)
     }
 }
 
@@ -230,7 +277,7 @@ impl Reader {
         if begins[..7] != BEGINS[..7] {
             return Err(BadArchive::Foreign);
         }
-        if begins != BEGINS {
+        if begins != BEGINS && begins != BEGINS_WITH_FILES {
             return Err(BadArchive::Newer);
         }
         let tail_at = size.checked_sub(TAIL).filter(|at| *at >= BEGINS.len() as u64).ok_or(BadArchive::Cut)?;
@@ -262,11 +309,44 @@ impl Reader {
         let length =
             length.ok_or_else(|| BadArchive::Damaged("a chunk is larger than anything that is made".into()))?;
         let mut bytes = vec![0; length];
-        self.file.read_exact(&mut bytes).map_err(|err| match err.kind() {
+        self.exactly(&mut bytes)?;
+        Ok(chunk::open(at.hash, &bytes)?)
+    }
+
+    /// Brings all files into a place of their own, each held against its name. To be asked when all chunks were read.
+    pub fn files(&mut self, into: &BlobFiles) -> Result<(), BadArchive> {
+        let mut found = Files::default();
+        let mut part = vec![0; CHUNK as usize];
+        for _ in 0..self.index.files.count {
+            let (mut hash, mut size) = ([0; 32], [0; 8]);
+            self.exactly(&mut hash)?;
+            self.exactly(&mut size)?;
+            let (hash, size) = (BlobHash(hash), u64::from_le_bytes(size));
+            if size > self.index.files.bytes.saturating_sub(found.bytes) {
+                return Err(BadArchive::Damaged("a file is longer than all of them".into()));
+            }
+            if size == 0 {
+                into.append(hash, 0, 0, &[]).map_err(unkept)?;
+            }
+            for at in (0..size).step_by(CHUNK as usize) {
+                let part = &mut part[..CHUNK.min(size - at) as usize];
+                self.exactly(part)?;
+                into.append(hash, size, at, part).map_err(unkept)?;
+            }
+            found = Files { count: found.count + 1, bytes: found.bytes + size };
+        }
+        if found == self.index.files {
+            Ok(())
+        } else {
+            Err(BadArchive::Damaged("it holds other files than its index says".into()))
+        }
+    }
+
+    fn exactly(&mut self, bytes: &mut [u8]) -> Result<(), BadArchive> {
+        self.file.read_exact(bytes).map_err(|err| match err.kind() {
             io::ErrorKind::UnexpectedEof => BadArchive::Cut,
             _ => err.into(),
-        })?;
-        Ok(chunk::open(at.hash, &bytes)?)
+        })
     }
 
     pub fn rows(&mut self, at: &ChunkRef) -> Result<Rows, BadArchive> {
@@ -283,6 +363,7 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::domain::ids::{Epoch, Partition};
+    use crate::store::blob::hash_of;
 
     fn rows() -> Rows {
         let row = |n: i64| {
@@ -297,7 +378,20 @@ mod tests {
         Rows { columns: ["a", "b", "c", "d", "e"].map(String::from).to_vec(), rows: (0..40).map(row).collect() }
     }
 
+    fn photo() -> Vec<u8> {
+        (0..CHUNK + 77).map(|n| (n * 31 % 251) as u8).collect()
+    }
+
     fn made() -> Vec<u8> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let photos = BlobFiles::at(dir.path());
+        for bytes in [photo(), Vec::new()] {
+            photos.append(hash_of(&bytes), bytes.len() as u64, 0, &bytes).expect("it is kept");
+        }
+        written(&photos)
+    }
+
+    fn written(photos: &BlobFiles) -> Vec<u8> {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         let mut writer = Writer::new(file.reopen().expect("a file")).expect("it is written");
         let table = writer.rows(rows()).expect("it is written");
@@ -323,6 +417,7 @@ mod tests {
             tables: vec![Table { name: "local".into(), chunks: vec![table] }],
             partitions: vec![Part { manifest, beside: vec![beside] }],
             unreadable: Vec::new(),
+            files: writer.files(photos).expect("they are written"),
         };
         let size = writer.finish(&index).expect("it is written");
         let mut bytes = Vec::new();
@@ -340,6 +435,14 @@ mod tests {
         let part = &index.partitions[0];
         assert_eq!(reader.records(&part.manifest.chunks[0])?, [1, 2, 3]);
         reader.rows(&part.beside[0])?;
+        let dir = tempfile::tempdir()?;
+        let photos = BlobFiles::at(dir.path());
+        reader.files(&photos)?;
+        if index.files.count > 0 {
+            for bytes in [photo(), Vec::new()] {
+                assert_eq!(photos.read(hash_of(&bytes), 0, 1 << 20)?, Some(bytes));
+            }
+        }
         Ok(table)
     }
 
@@ -349,13 +452,26 @@ mod tests {
     }
 
     #[test]
+    fn without_files_an_earlier_version_reads_it_too() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let made = written(&BlobFiles::at(dir.path()));
+        assert_eq!(made[..8], BEGINS);
+        assert_eq!(read(&made).expect("it is whole"), rows());
+        assert_eq!(super::tests::made()[..8], BEGINS_WITH_FILES);
+    }
+
+    #[test]
     fn a_file_that_is_cut_altered_or_foreign_is_told() {
         let whole = made();
         for cut in [0, 3, 8, 40, whole.len() / 2, whole.len() - 1] {
             let err = read(&whole[..cut]).expect_err("it is cut");
             assert!(matches!(err, BadArchive::Cut | BadArchive::Foreign), "{cut}: {err}");
         }
-        for at in 0..whole.len() {
+        // of the bytes of the photo some are enough
+        let photo = photo();
+        let begins = whole.windows(64).position(|bytes| bytes == &photo[..64]).expect("it is in there");
+        let inside = begins + 64..begins + photo.len() - 64;
+        for at in (0..whole.len()).filter(|at| !inside.contains(at) || at % 20_011 == 0) {
             let mut altered = whole.clone();
             altered[at] ^= 0x11;
             assert!(read(&altered).is_err(), "{at}");
@@ -365,7 +481,7 @@ mod tests {
             Err(BadArchive::Foreign)
         ));
         let mut newer = whole.clone();
-        newer[7] = 2;
+        newer[7] = 3;
         assert!(matches!(read(&newer), Err(BadArchive::Newer)));
         let longer = [&whole[..], b"more"].concat();
         assert!(matches!(read(&longer), Err(BadArchive::Cut)));

@@ -68,11 +68,16 @@ pub fn hash_of(bytes: &[u8]) -> BlobHash {
 }
 
 impl BlobFiles {
-    /// The files in this data directory; the place is made when the first one comes.
+    /// The files in this data directory, for whoever runs the node: what nobody went on with is given up.
     pub fn open(data: &Path) -> Self {
-        let files = Self { dir: data.join(PLACE), locks: Default::default() };
+        let files = Self::at(data);
         files.give_up();
         files
+    }
+
+    /// The files in this data directory; the place is made when the first one comes.
+    pub fn at(data: &Path) -> Self {
+        Self { dir: data.join(PLACE), locks: Default::default() }
     }
 
     /// Where files lie.

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use outpost::store::blob::{BlobFiles, hash_of};
 use serde_json::{Value, json};
 
 use crate::run::{Place, Running, ended, http, hub, outpost, run, run_with, sample, titles};
@@ -292,4 +293,47 @@ fn a_record_that_cannot_be_read_is_backed_up_as_it_stands() {
     let mut command = outpost();
     let help = ended(command.args(["restore", "--help"])).good();
     assert!(help.contains("outpost restore"));
+}
+
+#[test]
+fn photos_and_files_are_in_the_backup_and_the_doctor_looks_at_them() {
+    let place = Place::new();
+    let (data, _) = hub(&place);
+    let photos = [vec![7; 300_000], b"short".to_vec(), Vec::new()];
+    let here = BlobFiles::at(&data);
+    for photo in &photos {
+        here.append(hash_of(photo), photo.len() as u64, 0, photo).expect("it is kept");
+    }
+    // one that has not arrived whole stays where it is
+    here.append(hash_of(b"later"), 5, 0, b"la").expect("it is kept");
+    let file = place.at("backup");
+    let made = run(&data, &["backup", &file.to_string_lossy(), "--json"]).json();
+    assert_eq!(made["files"], 3);
+    let back = place.at("back");
+    assert!(run(&back, &["restore", &file.to_string_lossy()]).good().contains("and 3 files"));
+    let there = BlobFiles::at(&back);
+    for photo in &photos {
+        assert_eq!(there.read(hash_of(photo), 0, 1 << 20).expect("it reads").as_ref(), Some(photo));
+    }
+    assert_eq!(there.all().expect("a list").len(), 3);
+    let left: Vec<_> = fs::read_dir(&back).expect("a directory").flatten().map(|entry| entry.file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("restoring")), "{left:?}");
+    let told = |doctor: &Value| {
+        let mut checks = doctor["checks"].as_array().expect("a list").iter();
+        checks.find(|check| check["check"] == "files").expect("it looks at files")["ok"].clone()
+    };
+    assert_eq!(told(&run(&back, &["doctor", "--json"]).json()), true);
+    let name = hash_of(&photos[1]).to_string();
+    fs::write(back.join("blobs").join(&name[..2]).join(&name), b"shore").expect("the disk rots");
+    let doctor = run(&back, &["doctor", "--json"]);
+    let said = serde_json::from_str(&doctor.out).expect("JSON");
+    assert_eq!((doctor.status, told(&said)), (1, json!(false)));
+    // what rots in a backup is found when it is restored, and nothing comes of it
+    let mut bytes = fs::read(&file).expect("a file");
+    let at = bytes.windows(5).position(|bytes| bytes == b"short").expect("it is in there");
+    bytes[at] = b'S';
+    fs::write(&file, bytes).expect("a file");
+    let third = place.at("third");
+    assert!(run(&third, &["restore", &file.to_string_lossy()]).failed().contains("damaged"));
+    assert!(!third.exists());
 }

@@ -17,6 +17,7 @@ use crate::domain::ids::Partition;
 use crate::domain::snapshot::{Content, Cutter, Manifest};
 use crate::store::StoreError;
 use crate::store::archive::{Cell, Index, Part, Rows, Table, Writer, weight};
+use crate::store::blob::BlobFiles;
 
 /// So many records, or rows, at once.
 const BATCH: usize = 500;
@@ -45,9 +46,11 @@ fn unwritten(err: std::io::Error) -> StoreError {
     }
 }
 
-/// Writes a backup of the database at `path`. `told` hears how many records are in, and of how many.
+/// Writes a backup of the database at `path`, and of the files that are here when all of that is read: what a record of it
+/// refers to was here before, or is not here at all. `told` hears how many records are in, and of how many.
 pub async fn back_up(
     path: &Path,
+    files: &BlobFiles,
     mut writer: Writer,
     made_at: i64,
     told: &mut (dyn FnMut(u64, u64) + Send),
@@ -96,6 +99,7 @@ pub async fn back_up(
         tables,
         partitions,
         unreadable: as_they_are,
+        files: writer.files(files).map_err(unwritten)?,
     };
     let bytes = writer.finish(&index).map_err(unwritten)?;
     Ok(Made { index, bytes, differing, unreadable })

@@ -17,6 +17,7 @@ use crate::domain::record::pack::{Dictionary, Values, pack, unpack};
 use crate::domain::snapshot::read;
 use crate::store::StoreError;
 use crate::store::archive::{BadArchive, Cell, Part, Reader, Rows};
+use crate::store::blob::BlobFiles;
 
 /// Values in one statement.
 const VALUES: usize = 900;
@@ -34,9 +35,10 @@ fn damaged(what: impl Into<String>) -> RestoreError {
     BadArchive::Damaged(what.into()).into()
 }
 
-/// Fills a new database at `path`. `told` hears how many records are in, and of how many.
+/// Fills a new database at `path`, and a place for files. `told` hears how many records are in, and of how many.
 pub async fn restore(
     path: &Path,
+    files: &BlobFiles,
     mut reader: Reader,
     told: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<(), RestoreError> {
@@ -88,6 +90,7 @@ pub async fn restore(
         let rows = reader.rows(at)?;
         filling.rows(RECORDS, rows).await?;
     }
+    reader.files(files)?;
     // a record that cannot be read is in the digest that was kept, and in no other
     for part in index.partitions.iter().filter(|_| index.unreadable.is_empty()) {
         let sql = "update partition set digest = ?1 where name = ?2";
