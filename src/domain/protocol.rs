@@ -141,6 +141,9 @@ pub struct Head {
     /// state.
     #[serde(default, skip_serializing_if = "is_false")]
     pub put_back: bool,
+    /// Whether the hub has forgotten what left it once: who holds some of it and cannot say since when has to compare.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forgets: bool,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -395,7 +398,14 @@ mod tests {
 
     #[test]
     fn digests_are_text_in_json_and_bytes_in_cbor() {
-        let head = Head { id: Partition::types(), head: 7, digest: Digest(u128::MAX - 1), newer: 0, put_back: false };
+        let head = Head {
+            id: Partition::types(),
+            head: 7,
+            digest: Digest(u128::MAX - 1),
+            newer: 0,
+            put_back: false,
+            forgets: false,
+        };
         let json = serde_json::to_value(&head).expect("a head is encoded");
         assert_eq!(json["digest"], json!("fffffffffffffffffffffffffffffffe"));
         assert_eq!(serde_json::from_value::<Head>(json).expect("a head is decoded"), head);

@@ -315,7 +315,7 @@ impl Hub {
             .filter(|reached| reached.cursor.epoch == epoch && !runs.agree(reached.cursor.after, reached.cursor.tag))
             .map(|reached| &reached.id)
             .collect();
-        let floors = self.floors_of(reached.keys().copied()).await?;
+        let floors = self.floors_of(states.iter().map(|state| &state.partition)).await?;
         let fenced: BTreeSet<&Partition> = hello
             .partitions
             .iter()
@@ -330,6 +330,7 @@ impl Hub {
             .iter()
             .map(|state| Head {
                 put_back: strayed.contains(&state.partition) || fenced.contains(&state.partition),
+                forgets: floors.get(&state.partition).is_some_and(|floor| *floor > 0),
                 ..head(state, reached.get(&state.partition).copied().unwrap_or(0))
             })
             .collect();
@@ -562,6 +563,7 @@ fn head(state: &PartitionState, reached: u64) -> Head {
         digest: state.digest,
         newer: newer(state, reached),
         put_back: false,
+        forgets: false,
     }
 }
 

@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn welcome(epoch: Epoch) -> Welcome {
-        let notes = Head { id: notes(), head: 50, digest: Digest(50), newer: 12_000, put_back: false };
+        let notes = Head { id: notes(), head: 50, digest: Digest(50), newer: 12_000, put_back: false, forgets: false };
         crate::domain::session::tests::welcome(epoch, vec![notes])
     }
 

@@ -324,10 +324,14 @@ impl Session {
         let cursors: BTreeMap<&Partition, Cursor> =
             held.iter().filter_map(|holding| Some((&holding.partition, holding.cursor?))).collect();
         let ancestors = welcome.ancestors;
-        // saves that were acknowledged and never pulled: a hub that was put back since may lack them, and no cursor tells
+        // saves that were acknowledged and never pulled: a hub that was put back since may lack them, one that forgets may
+        // have deleted them for good, and no cursor tells
+        let forgets: BTreeSet<&Partition> =
+            welcome.partitions.iter().filter(|head| head.forgets).map(|head| &head.id).collect();
         let unread = |partition: &Partition| {
             let mut unread = held.iter().filter(|holding| holding.cursor.is_none() && !holding.copying);
-            !ancestors.is_empty() && unread.any(|holding| holding.records > 0 && holding.partition == *partition)
+            (!ancestors.is_empty() || forgets.contains(partition))
+                && unread.any(|holding| holding.records > 0 && holding.partition == *partition)
         };
         // whoever holds some of it already is told by pulls only what left meanwhile
         let is_begun = |holding: &&Holding| holding.cursor.is_some() || (holding.records > 0 && !holding.copying);
@@ -338,7 +342,6 @@ impl Session {
                 match cursors.get(&head.id) {
                     Some(cursor) if cursor.epoch == welcome.epoch => lane.cursor = *cursor,
                     Some(cursor) if ancestors.contains(&cursor.epoch) => lane.reconcile(),
-                    None if self.compares && unread(&head.id) => lane.reconcile(),
                     _ => {}
                 }
                 if head.newer >= self.limits.chunk_records && !begun.contains(&head.id) {
@@ -354,7 +357,7 @@ impl Session {
             if lane.cursor.base > head.head {
                 // the hub knows less than it handed out: its past changed without its saying so
                 if self.compares { lane.reconcile() } else { lane.restart() }
-            } else if head.put_back {
+            } else if head.put_back || (self.compares && lane.cursor.after == 0 && unread(&head.id)) {
                 lane.reconcile();
             }
         }

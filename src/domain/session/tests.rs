@@ -10,7 +10,7 @@ fn partition(name: &str) -> Partition {
 }
 
 fn head(name: &str, head: u64) -> Head {
-    Head { id: partition(name), head, digest: Digest(u128::from(head)), newer: head, put_back: false }
+    Head { id: partition(name), head, digest: Digest(u128::from(head)), newer: head, put_back: false, forgets: false }
 }
 
 pub(super) fn welcome(epoch: Epoch, partitions: Vec<Head>) -> Welcome {
@@ -571,4 +571,23 @@ fn whoever_hears_of_a_partition_outside_of_its_scope_asks_for_the_scope() {
     let mut session = greeted();
     session.handle(Event::Heard(Hint { epoch: EPOCH, partition: partition("b"), head: 12, records: 1 }), 0, 0);
     assert_eq!(session.next(0), Step::Hello);
+}
+
+#[test]
+fn what_was_acknowledged_and_never_read_is_compared_with_a_hub_that_forgets() {
+    let unread = || vec![Holding { cursor: None, ..holding("a", 0, 7) }];
+    let forgets = || vec![Head { forgets: true, ..head("a", 9) }];
+    let mut session = Session::new(0);
+    session.handle(Event::Welcomed { welcome: comparing(EPOCH, forgets(), vec![]), held: unread() }, 0, 0);
+    assert_eq!(reconciles(&mut session, 0).0, partition("a"));
+    // also if that is heard before the first pull was carried out
+    let mut session = Session::new(0);
+    let welcome = comparing(EPOCH, vec![head("a", 9)], vec![]);
+    session.handle(Event::Welcomed { welcome, held: unread() }, 0, 0);
+    session.handle(Event::Welcomed { welcome: comparing(EPOCH, forgets(), vec![]), held: unread() }, 1, 0);
+    assert_eq!(reconciles(&mut session, 1).0, partition("a"));
+    // whoever holds nothing is told all that is there
+    let mut session = Session::new(0);
+    session.handle(Event::Welcomed { welcome: comparing(EPOCH, forgets(), vec![]), held: vec![] }, 0, 0);
+    assert_eq!(pulls(&mut session, 0), partition("a"));
 }
