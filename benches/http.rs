@@ -4,6 +4,8 @@
 //! `cargo bench --bench http -- [records]`; 100,000 by default. Each figure is the median of alternating rounds, so that a
 //! noisy machine disturbs both sides alike.
 
+mod support;
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use outpost::web::App;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Row};
+use support::{SCHEMA, record};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -25,39 +28,6 @@ use uuid::Uuid;
 const CONNECTIONS: usize = 16;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
-
-const SCHEMA: &str = r#"{
-    "type": "object", "title": "Work order",
-    "properties": {
-        "title": {"type": "string", "minLength": 1, "maxLength": 200},
-        "status": {"enum": ["open", "doing", "done", "parked"]},
-        "priority": {"type": "integer", "minimum": 1, "maximum": 5},
-        "asset": {"type": "string"}, "site": {"type": "string"},
-        "due": {"type": "string", "format": "date"},
-        "hours": {"type": "number", "minimum": 0},
-        "urgent": {"type": "boolean"},
-        "assigned_to": {"type": "string"},
-        "notes": {"type": "string"}
-    },
-    "required": ["title", "status"]
-}"#;
-
-const STATUSES: [&str; 4] = ["open", "doing", "done", "parked"];
-
-fn record(number: u64) -> Value {
-    json!({
-        "title": format!("Replace hydraulic pump seal {number}"),
-        "status": STATUSES[(number % 4) as usize],
-        "priority": number % 5 + 1,
-        "asset": format!("Pump P-{}", number % 977),
-        "site": format!("platform-{}", number % 13),
-        "due": format!("2026-{:02}-{:02}", number * 7 % 12 + 1, number * 11 % 28 + 1),
-        "hours": number % 80,
-        "urgent": number.is_multiple_of(9),
-        "assigned_to": "ingrid@example.org",
-        "notes": "Seal weeps about a cup an hour at full load. Oil on the bed plate, wiped at noon."
-    })
-}
 
 struct Dice;
 

@@ -3,14 +3,10 @@
 //! A record holds `{"sha256": …, "name": …, "mime": …, "size": …}` where its type says `"x-kind": "file"` (or `photo`,
 //! `signature`); the bytes never travel inside records. Reading and hashing bytes is no matter of this module.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::feed::bytes;
-use super::ids::{Epoch, MalformedId};
+use super::ids::{Epoch, hash256};
 
 /// How much of a file travels at once. Small enough that records never wait long behind it.
 pub const CHUNK: u64 = 256 << 10;
@@ -22,44 +18,10 @@ const KINDS: [&str; 3] = ["file", "photo", "signature"];
 const MAX_REFERENCES: usize = 10_000;
 const MAX_NAME: usize = 255;
 
-/// The name of a file: the SHA-256 of its bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BlobHash(pub [u8; 32]);
-
-impl fmt::Display for BlobHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for BlobHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for BlobHash {
-    type Err = MalformedId;
-
-    /// 64 hexadecimal digits in lower case; nothing else, so that a name never leads out of the place where files are kept.
-    fn from_str(text: &str) -> Result<Self, MalformedId> {
-        let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).map_err(|_| MalformedId)?;
-        bytes.try_into().map(Self).map_err(|_| MalformedId)
-    }
-}
-
-impl Serialize for BlobHash {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        bytes::serialize(&self.0, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for BlobHash {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = bytes::deserialize(deserializer)?;
-        bytes.try_into().map(Self).map_err(|_| serde::de::Error::custom("the name of a file has 32 bytes"))
-    }
-}
+hash256!(
+    /// The name of a file: the SHA-256 of its bytes.
+    BlobHash
+);
 
 /// What a record says of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

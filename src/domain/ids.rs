@@ -51,6 +51,50 @@ macro_rules! id64 {
     };
 }
 
+/// The names that are hashes of 256 bits: 64 hexadecimal digits in lower case and nothing else wherever a person or JSON
+/// sees them, so that a name never leads out of the place where such things are kept; bytes otherwise.
+macro_rules! hash256 {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 32]);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::domain::ids::MalformedId;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+                bytes.map($name).ok_or($crate::domain::ids::MalformedId)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $crate::domain::feed::bytes::serialize(&self.0, serializer)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let bytes = $crate::domain::feed::bytes::deserialize(deserializer)?;
+                bytes.try_into().map($name).map_err(|_| serde::de::Error::custom("a name of this kind has 32 bytes"))
+            }
+        }
+    };
+}
+pub(super) use hash256;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an identifier of this kind")]
 pub struct MalformedId;

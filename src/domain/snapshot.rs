@@ -9,13 +9,11 @@ mod columns;
 mod cut;
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::feed::{Digest, bytes};
-use super::ids::{Epoch, MalformedId, Partition};
+use super::feed::Digest;
+use super::ids::{Epoch, Partition, hash256};
 
 pub use columns::{Malformed, read};
 pub use cut::{Content, Cutter};
@@ -25,47 +23,14 @@ pub const MAX_CHUNK: usize = 32 << 20;
 /// More records are in no chunk.
 pub const MAX_RECORDS: usize = 1 << 16;
 
-/// The name of a chunk: the BLAKE3 hash of its bytes as they are kept and sent.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChunkHash(pub [u8; 32]);
+hash256!(
+    /// The name of a chunk: the BLAKE3 hash of its bytes as they are kept and sent.
+    ChunkHash
+);
 
 impl ChunkHash {
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
-    }
-}
-
-impl fmt::Display for ChunkHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for ChunkHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for ChunkHash {
-    type Err = MalformedId;
-
-    fn from_str(text: &str) -> Result<Self, MalformedId> {
-        let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).map_err(|_| MalformedId)?;
-        bytes.try_into().map(Self).map_err(|_| MalformedId)
-    }
-}
-
-impl Serialize for ChunkHash {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        bytes::serialize(&self.0, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for ChunkHash {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = bytes::deserialize(deserializer)?;
-        bytes.try_into().map(Self).map_err(|_| serde::de::Error::custom("the name of a chunk has 32 bytes"))
     }
 }
 

@@ -4,6 +4,7 @@ mod blobs;
 mod bundles;
 mod forgetting;
 mod lives;
+mod nodes;
 mod push;
 mod reach;
 mod reconcile;
@@ -13,9 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::sync::watch;
 
 use self::forgetting::Checkpoints;
@@ -28,17 +27,14 @@ use super::observe::Listening;
 use super::relay::Relay;
 use super::switchboard::Switchboard;
 use super::wire::Malformed;
-use crate::domain::FieldError;
 use crate::domain::ids::{NodeId, Partition};
 use crate::domain::protocol::{
     Above, Below, Enrol, Enrolled, Head, Hello, Limits, PROTOCOLS, Problem, Pull, Pulled, Welcome, agree, problem,
 };
-use crate::domain::reach::Sites;
 use crate::domain::save::Save;
-use crate::domain::scope::Scope;
 use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
-use crate::node::{Blobs, Holder, Identity, KnownNode, Node, NodeChange, NodeError, Nodes, World};
+use crate::node::{Blobs, Identity, Node, World};
 use crate::store::{LocalChange, PartitionState, Store, StoreError};
 
 /// Judges a save by the rights of its author; `Err` says why it may not be.
@@ -416,14 +412,11 @@ impl Hub {
         self.noted(node.id, |contact| {
             contact.reached.insert(pull.partition.0.clone(), pull.base);
         });
-        self.page(node, pull).await
+        self.page(pull).await
     }
 
-    /// What a node has not read of a partition, whatever way it goes there.
-    async fn page(&self, node: &NodeRecord, pull: &Pull) -> Result<Pulled> {
-        if !node.scope.contains(&pull.partition) {
-            return Err(HubError::OutOfScope(pull.partition.clone()));
-        }
+    /// What a node has not read of a partition of its scope, whatever way it goes there.
+    async fn page(&self, pull: &Pull) -> Result<Pulled> {
         let max_bytes = pull.max_bytes.clamp(1, self.limits.pull_bytes);
         let changes = self.store.changes(&pull.partition, pull.base, pull.after, max_bytes).await?;
         self.meter.rows.add(changes.rows.len());
@@ -478,82 +471,6 @@ impl Hub {
         let listener = Listener::new(self.store.clone(), line, node.clone(), self.identity.epoch, since, closing);
         Ok(listener.while_granted(granted).counted(Listening::of(&self.meter)))
     }
-
-    async fn known_nodes(&self) -> std::result::Result<Vec<KnownNode>, StoreError> {
-        let states = self.store.partitions().await?;
-        let silent = self.silent().await?;
-        let mut pasts = lives::noticed(&*self.store, self.world.now()).await?;
-        let mut known: Vec<KnownNode> = enrolment::nodes(&*self.store)
-            .await?
-            .into_iter()
-            .map(|node| {
-                let contact = self.contacts.lock().expect(POISON).get(&node.id).cloned();
-                let behind = contact.as_ref().map(|contact| {
-                    let scope = states.iter().filter(|state| node.scope.contains(&state.partition));
-                    scope.map(|state| newer(state, contact.reached.get(&state.partition.0).copied().unwrap_or(0))).sum()
-                });
-                let waiting = contact.as_ref().map(|contact| contact.waiting);
-                KnownNode {
-                    id: node.id,
-                    name: node.name,
-                    scope: node.scope.to_json(),
-                    relays: node.relays,
-                    via: None,
-                    enrolled_at: node.enrolled_at,
-                    last_contact: contact.as_ref().map(|contact| contact.at),
-                    revoked: node.revoked_at.is_some(),
-                    in_step: contact.is_some_and(|contact| contact.in_step) && behind == Some(0) && waiting == Some(0),
-                    behind,
-                    waiting,
-                    past: pasts.remove(&node.id),
-                    silent: silent.contains(&node.id),
-                }
-            })
-            .collect();
-        known.sort_by(|a, b| (a.revoked, &a.name, a.id).cmp(&(b.revoked, &b.name, b.id)));
-        Ok(known)
-    }
-
-    /// The nodes that those here serve, as these told.
-    fn beyond(&self, known: &[KnownNode]) -> Vec<KnownNode> {
-        let contacts = self.contacts.lock().expect(POISON);
-        let served = known.iter().filter_map(|node| Some((node, contacts.get(&node.id)?)));
-        let served = served.flat_map(|(by, contact)| contact.below.iter().map(move |below| (by, below)));
-        let beyond = served.map(|(by, below)| KnownNode {
-            past: None,
-            silent: false,
-            id: below.node,
-            name: below.name.clone(),
-            scope: below.scope.as_ref().map_or_else(|| by.scope.clone(), Scope::to_json),
-            relays: false,
-            via: Some(below.via.clone().unwrap_or_else(|| by.name.clone())),
-            enrolled_at: by.enrolled_at,
-            last_contact: below.last_contact,
-            revoked: false,
-            behind: None,
-            waiting: Some(below.waiting),
-            in_step: below.in_step && by.in_step,
-        });
-        beyond.collect()
-    }
-
-    /// The nodes that this edge serves, and those that they serve, for telling the hub.
-    pub(super) async fn below(&self) -> std::result::Result<Vec<Below>, StoreError> {
-        let known = self.known_nodes().await?;
-        let beyond = self.beyond(&known);
-        let below = known.into_iter().chain(beyond).filter(|node| !node.revoked);
-        let below = below.map(|node| Below {
-            node: node.id,
-            name: node.name,
-            last_contact: node.last_contact,
-            waiting: node.waiting.unwrap_or(0),
-            in_step: node.in_step,
-            via: node.via,
-            // one that cannot be read is left out, and taken for what this edge may hold
-            scope: Scope::from_json(&node.scope).ok(),
-        });
-        Ok(below.take(MAX_BELOW).collect())
-    }
 }
 
 fn head(state: &PartitionState, reached: u64) -> Head {
@@ -571,59 +488,4 @@ fn head(state: &PartitionState, reached: u64) -> Head {
 fn newer(state: &PartitionState, reached: u64) -> u64 {
     let numbers = state.head.saturating_sub(reached);
     if reached == 0 { state.records.min(numbers) } else { numbers.min(state.records.max(1)) }
-}
-
-fn read_scope(json: &Value) -> std::result::Result<Scope, NodeError> {
-    Scope::from_json(json).map_err(|err| NodeError::Invalid(vec![FieldError::new("/scope", "scope", err.to_string())]))
-}
-
-#[async_trait]
-impl Nodes for Hub {
-    fn meter(&self) -> Option<Arc<Talk>> {
-        Some(self.meter.clone())
-    }
-
-    async fn invite(&self, name: &str, scope: Value, relays: bool) -> std::result::Result<String, NodeError> {
-        let scope = read_scope(&scope)?;
-        let (now, secret) = (self.world.now(), self.world.random());
-        Ok(enrolment::invite(&*self.store, name, scope, relays, now, secret).await?)
-    }
-
-    async fn list(&self) -> std::result::Result<Vec<KnownNode>, NodeError> {
-        let mut known = self.known_nodes().await?;
-        known.extend(self.beyond(&known));
-        known.sort_by(|a, b| (a.revoked, &a.name, a.id).cmp(&(b.revoked, &b.name, b.id)));
-        Ok(known)
-    }
-
-    async fn sites(&self, of: &[(Partition, u64)]) -> std::result::Result<Vec<Sites>, NodeError> {
-        Ok(self.counted(of).await?)
-    }
-
-    async fn holders(&self, partition: &Partition, seq: u64) -> std::result::Result<Vec<Holder>, NodeError> {
-        Ok(self.by_name(partition, seq).await?)
-    }
-
-    async fn forget(&self) -> std::result::Result<(), NodeError> {
-        Hub::forget(self).await?;
-        Ok(())
-    }
-
-    fn serves(&self) -> bool {
-        self.may_serve().is_ok()
-    }
-
-    async fn revoke(&self, id: NodeId) -> std::result::Result<(), NodeError> {
-        let found = enrolment::revoke(&*self.store, id, self.world.now()).await?;
-        self.switchboard.cut(id);
-        if found { Ok(()) } else { Err(NodeError::NotFound("node")) }
-    }
-
-    async fn change(&self, id: NodeId, change: NodeChange) -> std::result::Result<(), NodeError> {
-        let scope = change.scope.as_ref().map(read_scope).transpose()?;
-        let found = enrolment::change(&*self.store, id, scope, change.relays).await?;
-        // it says hello when its stream ends, and hears how it stands now
-        self.switchboard.cut(id);
-        if found { Ok(()) } else { Err(NodeError::NotFound("node")) }
-    }
 }

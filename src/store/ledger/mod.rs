@@ -5,6 +5,7 @@
 //! and asks again. So each request of a group is atomic, whatever becomes of the others.
 
 mod apply;
+mod draft;
 mod gone;
 mod join;
 mod keep;
@@ -18,15 +19,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::{Flags, Held, Judge, LocalChange, Notice, Outcome, Request, StoreError, Verdict};
+use super::{Flags, Held, Judge, Notice, Outcome, Request, StoreError, Verdict};
 use crate::domain::clock::Clock;
 use crate::domain::ids::{Partition, RecordId, SaveId, TypeName};
-use crate::domain::json;
 use crate::domain::path::Path;
 use crate::domain::record::{EffectKind, Restamped};
 use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
 
+use draft::{Draft, missing};
 pub use gone::{FLOOR, Floor, GONE, REMAINS, is_settled, remains_of};
 pub use join::COPYING;
 pub(super) use join::CURSOR;
@@ -499,136 +500,6 @@ fn again(save: SaveId) -> (String, String) {
 
 fn keys_of(save: &Save) -> impl Iterator<Item = Key> + '_ {
     save.records.iter().map(|record| (record.type_name.clone(), record.id))
-}
-
-/// One step's changes over what is known, taken over or dropped as a whole.
-struct Draft<'a> {
-    judge: &'a dyn Judge,
-    /// Where the hub says that the record is, if its type is not here yet.
-    told: Option<Partition>,
-    quiet: Quiet,
-    base: &'a Facts,
-    past: &'a News,
-    seq: u64,
-    clock: Clock,
-    facts: Facts,
-    news: News,
-}
-
-fn missing<T>(need: Need) -> Result<T, Halt> {
-    Err(Halt::Missing(vec![need]))
-}
-
-impl Draft<'_> {
-    fn held(&self, key: &Key) -> Result<Option<&Held>, Halt> {
-        match self.facts.records.get(key).or_else(|| self.base.records.get(key)) {
-            Some(held) => Ok(held.as_ref()),
-            None => missing(Need::Record(key.clone())),
-        }
-    }
-
-    fn waiting(&self, key: &Key) -> Result<Vec<Save>, Halt> {
-        match self.facts.waiting.get(key).or_else(|| self.base.waiting.get(key)) {
-            Some(saves) => Ok(saves.clone()),
-            None if self.quiet.waiting => Ok(Vec::new()),
-            None => missing(Need::Waiting(key.clone())),
-        }
-    }
-
-    fn entries(&self, key: &Key) -> Result<BTreeMap<RecordId, bool>, Halt> {
-        match self.facts.entries.get(key).or_else(|| self.base.entries.get(key)) {
-            Some(entries) => Ok(entries.clone()),
-            None if self.quiet.entries => Ok(BTreeMap::new()),
-            None => missing(Need::Entries(key.clone())),
-        }
-    }
-
-    fn unsent(&self, key: &Key) -> Result<BTreeSet<SaveId>, Halt> {
-        match self.facts.unsent.get(key).or_else(|| self.base.unsent.get(key)) {
-            Some(saves) => Ok(saves.clone()),
-            None if self.quiet.unsent => Ok(BTreeSet::new()),
-            None => missing(Need::Unsent(key.clone())),
-        }
-    }
-
-    fn sent(&self, save: SaveId) -> Result<Option<Vec<Key>>, Halt> {
-        match self.facts.sent.get(&save).or_else(|| self.base.sent.get(&save)) {
-            Some(keys) => Ok(keys.clone()),
-            None if self.quiet.unsent => Ok(None),
-            None => missing(Need::Sent(save)),
-        }
-    }
-
-    fn queued(&self, save: SaveId) -> Result<Option<&Save>, Halt> {
-        match self.facts.queued.get(&save).or_else(|| self.base.queued.get(&save)) {
-            Some(queued) => Ok(queued.as_ref()),
-            None if self.quiet.unsent => Ok(None),
-            None => missing(Need::Queued(save)),
-        }
-    }
-
-    fn left(&self, key: &Key) -> Result<BTreeSet<Partition>, Halt> {
-        match self.facts.left.get(key).or_else(|| self.base.left.get(key)) {
-            Some(partitions) => Ok(partitions.clone()),
-            None if self.quiet.moved => Ok(BTreeSet::new()),
-            None => missing(Need::Left(key.clone())),
-        }
-    }
-
-    fn provisional(&self) -> Result<BTreeSet<RecordId>, Halt> {
-        match self.facts.provisional.as_ref().or(self.base.provisional.as_ref()) {
-            Some(entries) => Ok(entries.clone()),
-            None if self.quiet.entries => Ok(BTreeSet::new()),
-            None => missing(Need::Provisional),
-        }
-    }
-
-    /// Whether some write known here names that write as seen; `None` if what is on disk has to be looked at first.
-    fn is_named(&self, key: &Key, path: &Path, stamp: Stamp) -> Option<bool> {
-        let recent = self.past.lines.iter().chain(&self.news.lines);
-        let named = |(of, line): &(Key, Line)| of == key && line.replaced == stamp && line.path == *path;
-        if recent.into_iter().any(named) {
-            return Some(true);
-        }
-        self.base.named.get(key).map(|named| named.contains(&(path.clone(), stamp)))
-    }
-
-    fn put(&mut self, held: Held) {
-        let key = (held.type_name.clone(), held.id);
-        self.news.dirty.insert(key.clone());
-        self.facts.records.insert(key, Some(held));
-    }
-
-    /// All or none: documents of this node alone.
-    fn local(&mut self, changes: &[LocalChange]) -> Result<Outcome, Halt> {
-        for (index, change) in changes.iter().enumerate() {
-            let key = (change.kind.to_owned(), change.key.clone());
-            if let Some(expected) = &change.expect {
-                let same = match (self.local_now(&key)?, expected) {
-                    (None, None) => true,
-                    (Some(now), Some(expected)) => json::equal(now, expected),
-                    _ => false,
-                };
-                if !same {
-                    return Ok(Outcome::Unexpected { index });
-                }
-            }
-            self.put_local(key, change.value.clone());
-        }
-        Ok(Outcome::Done)
-    }
-
-    fn local_now(&self, key: &(String, String)) -> Result<Option<&Value>, Halt> {
-        match self.facts.locals.get(key).or_else(|| self.base.locals.get(key)) {
-            Some(now) => Ok(now.as_ref()),
-            None => missing(Need::Local(key.0.clone(), key.1.clone())),
-        }
-    }
-
-    fn put_local(&mut self, key: (String, String), value: Option<Value>) {
-        self.facts.locals.insert(key.clone(), value.clone());
-        self.news.locals.insert(key, value);
-    }
 }
 
 /// How a record counts among those of its type.

@@ -202,6 +202,10 @@ impl Hub {
     /// The next piece of a partition, and whether it was the last.
     async fn piece_of(&self, record: &NodeRecord, route: &mut Route) -> Result<(Option<Piece>, bool), BundleError> {
         let epoch = self.identity.epoch;
+        if !record.scope.contains(&route.partition) {
+            // it was changed since the bundle was begun
+            return Err(HubError::OutOfScope(route.partition.clone()).into());
+        }
         if route.whole {
             let (manifest, done) = match route.chunks.take() {
                 Some(known) => known,
@@ -222,7 +226,7 @@ impl Hub {
         let (base, after) = (route.base, route.after);
         let max_bytes = self.limits.pull_bytes;
         let asked = Pull { partition: route.partition.clone(), epoch, base, after, tag: None, max_bytes };
-        let page = self.page(record, &asked).await?;
+        let page = self.page(&asked).await?;
         let next = page.next;
         route.after = next.unwrap_or(after);
         Ok((Some(Piece::Page(Page { base, after, page })), next.is_none()))
@@ -230,7 +234,7 @@ impl Hub {
 
     async fn received(&self, edge: NodeId) -> Result<Vec<(String, Vec<Verdict>)>, StoreError> {
         let of = format!("{edge}/");
-        let all = self.store.locals(RECEIVED).await?.into_iter().filter(|(key, _)| key.starts_with(&of));
+        let all = self.store.locals_under(RECEIVED, &of).await?.into_iter();
         all.map(|(key, value)| Ok((key, read(value)?))).collect()
     }
 
