@@ -8,6 +8,7 @@ mod nodes;
 mod push;
 mod reach;
 mod reconcile;
+mod roster;
 mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use self::forgetting::Checkpoints;
 pub use self::forgetting::Forgotten;
 use self::reach::Known;
+use self::roster::Roster;
 use self::snapshots::Snapshots;
 use super::enrolment::{self, NodeRecord};
 use super::listener::Listener;
@@ -54,6 +56,7 @@ pub struct Hub {
     limits: Limits,
     contacts: Mutex<BTreeMap<NodeId, Contact>>,
     reach: Mutex<Known>,
+    roster: tokio::sync::Mutex<Option<Arc<Roster>>>,
     snapshots: Snapshots,
     closing: watch::Sender<bool>,
     switchboard: Arc<Switchboard>,
@@ -206,6 +209,7 @@ impl Hub {
             limits: Limits::default(),
             contacts: Mutex::new(contacts),
             reach: Mutex::default(),
+            roster: tokio::sync::Mutex::default(),
             snapshots: Snapshots::default(),
             closing: watch::Sender::new(false),
             switchboard: Arc::default(),

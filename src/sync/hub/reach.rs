@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::roster::Roster;
 use super::{Contact, Hub, HubError, POISON, Result};
 use crate::domain::feed::Digest;
 use crate::domain::ids::{NodeId, Partition};
@@ -12,7 +13,7 @@ use crate::domain::protocol::Below;
 use crate::domain::reach::{Located, MAX_ASKED, Sites, Sought, Standing, Whereabouts};
 use crate::node::Holder;
 use crate::store::StoreError;
-use crate::sync::enrolment::{self, NodeRecord};
+use crate::sync::enrolment::NodeRecord;
 
 /// For so many milliseconds a count stands.
 const FRESH: i64 = 1_000;
@@ -50,12 +51,12 @@ struct Site<'a> {
 
 /// Hands on every site that may hold a partition: the nodes here, and those that they serve.
 fn each<'a>(
-    nodes: &'a [NodeRecord],
+    roster: &'a Roster,
     contacts: &'a std::collections::BTreeMap<NodeId, Contact>,
     partition: &Partition,
     see: &mut dyn FnMut(Site<'a>),
 ) {
-    for node in nodes.iter().filter(|node| node.revoked_at.is_none() && node.scope.contains(partition)) {
+    for node in roster.readers(partition) {
         let contact = contacts.get(&node.id);
         let mark = contact.and_then(|contact| contact.reached.get(&partition.0)).copied().unwrap_or(0);
         let last_contact = contact.map(|contact| contact.at);
@@ -86,9 +87,9 @@ impl Hub {
         if let Some(marks) = self.reach.lock().expect(POISON).0.get(partition).filter(fresh) {
             return Ok(marks.clone());
         }
-        let nodes = enrolment::nodes(&*self.store).await?;
+        let roster = self.roster().await?;
         let mut reached = Vec::new();
-        each(&nodes, &self.contacts.lock().expect(POISON), partition, &mut |site| reached.push(site.mark));
+        each(&roster, &self.contacts.lock().expect(POISON), partition, &mut |site| reached.push(site.mark));
         reached.sort_unstable();
         let marks = Marks { at: now, reached: reached.into() };
         let known = &mut self.reach.lock().expect(POISON).0;
@@ -105,9 +106,9 @@ impl Hub {
         partition: &Partition,
         seq: u64,
     ) -> std::result::Result<Vec<Holder>, StoreError> {
-        let nodes = enrolment::nodes(&*self.store).await?;
+        let roster = self.roster().await?;
         let mut holders = Vec::new();
-        each(&nodes, &self.contacts.lock().expect(POISON), partition, &mut |site| {
+        each(&roster, &self.contacts.lock().expect(POISON), partition, &mut |site| {
             holders.push(Holder {
                 id: site.id,
                 name: site.name.to_owned(),
