@@ -11,6 +11,7 @@ const news = {
   '/link': '<a class="linked" id="link" data-link="in-step" href="/sync" hx-get="/link" hx-trigger="link from:body" hx-swap="outerMorph">In step now</a>',
   '/records/work-order/live': '<div class="live" id="live-line" role="status"><span>3 came in.</span></div>',
 };
+const picture = '<svg xmlns="http://www.w3.org/2000/svg" width="1600" height="1200"><rect width="1600" height="1200" fill="#6b7c85"/><circle cx="800" cy="600" r="420" fill="#c9a227"/></svg>';
 let speaks = false;
 const live = (response) => {
   if (!speaks) return response.writeHead(204).end();
@@ -21,6 +22,7 @@ const server = createServer((request, response) => {
   const path = decodeURIComponent(new URL(request.url, 'http://x').pathname);
   if (path === '/live') return live(response);
   if (path === '/link' || path === '/records/work-order/live') return response.writeHead(200, { 'content-type': 'text/html' }).end(news[path]);
+  if (path.startsWith('/api/v1/blobs/')) return response.writeHead(200, { 'content-type': 'image/svg+xml' }).end(picture);
   try {
     const body = readFileSync(path.startsWith('/static/') ? assets + path.slice(7) : dir + path);
     response.writeHead(200, { 'content-type': types[path.split('.').pop()] ?? 'text/plain', 'content-security-policy': policy }).end(body);

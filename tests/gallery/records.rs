@@ -1,6 +1,7 @@
 //! A list, a record and its form.
 
 use super::*;
+use outpost::domain::blob::{BlobHash, FileState, Place};
 
 pub fn list_page(frame: Frame) -> ListPage {
     let column = |title: &str, sorted, slot, numeric| Column {
@@ -139,7 +140,10 @@ pub fn list_page(frame: Frame) -> ListPage {
 pub fn record_page(frame: Frame) -> RecordPage {
     let (schema, clock, data) = (schema(), clock(), record());
     let names = HashMap::from([("018f3c1e-0000-7000-8000-00000000p204".to_owned(), "Pump P-204, deck 2".to_owned())]);
-    let reader = Reader::new(&schema, &clock).with_names(names);
+    let state = |place, done| FileState { place, done, of: 9, trouble: None };
+    let files = [(10, state(Place::AtHub, 9)), (11, state(Place::Waiting, 3)), (12, state(Place::Coming, 0))];
+    let files = files.map(|(byte, state)| (BlobHash([byte; 32]), state)).into();
+    let reader = Reader::new(&schema, &clock).with_names(names).with_files(files);
     let merged = Chip::new(Tone::Merge, "merged").with_icon("merge");
     let notes = Notes::from([
         (

@@ -68,6 +68,7 @@ pub fn schema() -> Value {
             "due": {"type": "string", "format": "date-time", "title": "Due"},
             "fault": {"type": "string", "title": "What is wrong"},
             "report": {"type": "string", "format": "uri", "title": "Report"},
+            "photos": {"type": "array", "title": "Photos", "items": {"type": "object", "x-kind": "photo"}},
             "tags": {"type": "array", "title": "Tags", "items": {"type": "string"}},
             "safety": {"type": "object", "title": "Safety", "properties": {
                 "isolated": {"type": ["boolean", "null"], "title": "Pump isolated"},
@@ -90,6 +91,10 @@ pub fn record() -> Value {
             "priority": "urgent", "due": "2026-05-14T16:00:00+02:00",
             "fault": "Seal weeps about a cup an hour at full load.\nOil on the bed plate, wiped at 12:10. Pump runs hotter than P-203 beside it.",
             "report": "https://docs.example.org/reports/2026/p-204-vibration-and-temperature-survey.pdf",
+            "photos": [
+                {"id": "a", "name": "pump-204-seal-from-below.jpg", "mime": "image/jpeg", "size": 2140000, "sha256": "0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"},
+                {"id": "b", "name": "survey.pdf", "mime": "application/pdf", "size": 880000, "sha256": "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b"},
+                {"id": "c", "name": "gauge.jpg", "mime": "image/jpeg", "size": 1310000, "sha256": "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"}],
             "tags": ["hydraulics", "deck 2", "night shift"],
             "safety": {"isolated": true, "gas": 4.50, "permit": {"number": "HW-0412", "until": "2026-05-15"}},
             "parts": [{"part": "Seal kit HS-22", "quantity": 1, "unit": "piece"}, {"part": "Hydraulic oil ISO 46", "quantity": 12.5, "unit": "litre"}],
