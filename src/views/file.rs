@@ -41,14 +41,15 @@ impl Attached {
 impl Display for Attached {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let name = Escaped(&self.name);
-        if let Some(href) = self.href.as_ref().filter(|_| self.is_picture) {
-            write!(out, "<a href=\"{href}\"><img src=\"{href}\" alt=\"{name}\" loading=\"lazy\"></a>")?;
-        }
         match &self.href {
-            Some(href) => write!(out, "<span><a href=\"{href}\">{name}</a>")?,
-            None => write!(out, "<span>{name}")?,
+            // one link, which its name names: the picture says nothing more to who does not see it
+            Some(href) if self.is_picture => {
+                write!(out, "<a href=\"{href}\"><img src=\"{href}\" alt=\"\" loading=\"lazy\">{name}</a>")?;
+            }
+            Some(href) => write!(out, "<a href=\"{href}\">{name}</a>")?,
+            None => write!(out, "<span>{name}</span>")?,
         }
-        write!(out, "<br><small>{}</small></span>", Escaped(&self.words))
+        write!(out, "<small>{}</small>", Escaped(&self.words))
     }
 }
 
@@ -79,7 +80,8 @@ mod tests {
     fn a_picture_that_is_here_is_shown_with_where_it_is() {
         let shown = Attached::of(&file("pump.jpg", "image/jpeg"), Some(&state(Place::Waiting, 3))).to_string();
         let address = format!("/api/v1/blobs/{}", "0a".repeat(32));
-        assert!(shown.contains(&format!("<img src=\"{address}\" alt=\"pump.jpg\"")), "{shown}");
+        assert!(shown.contains(&format!("<img src=\"{address}\" alt=\"\"")), "{shown}");
+        assert!(shown.contains(">pump.jpg</a>"), "{shown}");
         assert!(shown.contains("2.1 MB, here, waiting to be sent (3 of 8 parts)"), "{shown}");
     }
 
