@@ -234,16 +234,16 @@ async fn main() {
     println!("{:.0} MiB resident at the end", resident());
 }
 
-/// Reads a partition page by page and joins it in another store.
-async fn pull(store: &Sqlite, folder: &FilePath, records: u64) {
-    let reader = open(&folder.join("reader.db")).await;
+/// Reads a partition page by page from `base` on and joins it in another store; how long each took, and where it ended.
+async fn carry(store: &Sqlite, reader: &Sqlite, base: u64) -> (Duration, Duration, u64) {
     let partition = Partition::of_type(&kind());
-    let (mut after, mut reading, mut joining) = (0, Duration::ZERO, Duration::ZERO);
+    let (mut after, mut reading, mut joining) = (base, Duration::ZERO, Duration::ZERO);
     loop {
         let started = Instant::now();
-        let changes = store.changes(&partition, 0, after, 1 << 20).await.expect("it reads");
+        let changes = store.changes(&partition, base, after, 1 << 20).await.expect("it reads");
         reading += started.elapsed();
-        let cursor = Cursor { base: 0, after: changes.next.unwrap_or(changes.head), ..Cursor::default() };
+        let head = changes.head;
+        let cursor = Cursor { base, after: changes.next.unwrap_or(changes.head), ..Cursor::default() };
         let (rows, moved, dictionary) = (changes.rows, changes.moved, changes.dictionary);
         let page = PulledPage { partition: partition.clone(), rows, moved, cursor, dictionary };
         let started = Instant::now();
@@ -251,11 +251,36 @@ async fn pull(store: &Sqlite, folder: &FilePath, records: u64) {
         joining += started.elapsed();
         match changes.next {
             Some(next) => after = next,
-            None => break,
+            None => return (reading, joining, head),
         }
     }
-    let a_second = |time: Duration| records as f64 / time.as_secs_f64();
-    println!("pull: {:.0} rows/s read, {:.0} rows/s joined", a_second(reading), a_second(joining));
+}
+
+/// All records, and then one field of each of them.
+async fn pull(store: &Sqlite, folder: &FilePath, records: u64) {
+    let reader = open(&folder.join("reader.db")).await;
+    let a_second = |count: u64, time: Duration| count as f64 / time.as_secs_f64();
+    let (reading, joining, head) = carry(store, &reader, 0).await;
+    println!("pull: {:.0} rows/s read, {:.0} rows/s joined", a_second(records, reading), a_second(records, joining));
+    let changed = records.min(50_000);
+    for from in (0..changed).step_by(500) {
+        let mut records = Vec::new();
+        for number in from..(from + 500).min(changed) {
+            let held = store.record(&kind(), id(number)).await.expect("it reads").expect("it is here");
+            let path = Path::root().property("hours");
+            let replaces = held.state.cover(&path);
+            let change = Change { path, act: Act::Set(Content::json(json!(1000 + number))), replaces };
+            let expect = Expect::Exists;
+            records.push(LocalRecord { expect, changes: vec![change], ..creation(number) });
+        }
+        store.write(save(30_000_000 + from, records)).await.expect("it saves");
+    }
+    let (reading, joining, _) = carry(store, &reader, head).await;
+    println!(
+        "of one field: {:.0} rows/s read, {:.0} rows/s joined",
+        a_second(changed, reading),
+        a_second(changed, joining)
+    );
     let digest = |states: Vec<outpost::store::PartitionState>| states[0].digest;
     assert_eq!(
         digest(store.partitions().await.expect("it reads")),

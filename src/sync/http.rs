@@ -256,7 +256,6 @@ fn answer<T: Serialize>(request: &HttpRequest, result: Result<T, HubError>) -> H
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
-    response.insert_header((header::VARY, "Accept"));
     if accept.contains("json") {
         response.json(message)
     } else {

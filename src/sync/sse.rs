@@ -59,7 +59,7 @@ pub fn event(name: &str, data: &impl serde::Serialize) -> String {
 }
 
 /// What keeps a silent stream alive.
-pub const COMMENT: &str = ": still here\n\n";
+pub const COMMENT: &str = ":\n\n";
 
 #[cfg(test)]
 mod tests {
