@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench crowd -- [edges] [changes a second] [seconds]`; 10,000, 100 and 60 by default. Ten edges have the same scope, so
 //! each change concerns ten. The edges are of this process and speak the protocol without a store; their requests share 64 connections, so that
-//! the limit of open files holds both. It needs two open files for each edge.
+//! the limit of open files, which has to be above the number of edges, is enough for either side.
 
 mod support;
 
