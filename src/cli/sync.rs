@@ -87,8 +87,13 @@ struct Upstream {
     url: String,
     name: String,
     state: LinkState,
+    /// Absent where the node does not run.
+    #[serde(default)]
+    since: Option<String>,
     last_contact: Option<String>,
     reason: Option<String>,
+    #[serde(default)]
+    next_try: Option<String>,
 }
 
 pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
@@ -149,6 +154,8 @@ async fn status(on: &Served) -> Result<Shown> {
             url: hub.url.clone(),
             name: hub.name.clone(),
             state: LinkState::Offline,
+            since: None,
+            next_try: None,
             last_contact: None,
             reason: Some("this node does not run; `outpost serve` runs it".into()),
         };
@@ -161,6 +168,8 @@ async fn status(on: &Served) -> Result<Shown> {
         url: status.url,
         name: status.hub_name,
         state: status.state,
+        since: Some(print::rfc3339(status.since)),
+        next_try: status.next_try.map(print::rfc3339),
         last_contact: status.last_contact.map(print::rfc3339),
         reason: status.reason,
     };
@@ -201,9 +210,13 @@ fn show(shown: &Shown, settings: &Settings) -> Result<()> {
         LinkState::Paused => "paused",
         LinkState::Refused => "refused",
     };
-    print::line(format_args!("{} is {state} with {} at {}", shown.node.name, upstream.name, upstream.url))?;
+    let since = upstream.since.as_ref().map(|at| format!(" since {at}")).unwrap_or_default();
+    print::line(format_args!("{} is {state} with {} at {}{since}", shown.node.name, upstream.name, upstream.url))?;
     if let Some(reason) = &upstream.reason {
         print::line(format_args!("  {reason}"))?;
+    }
+    if let Some(todo) = todo(upstream) {
+        print::line(format_args!("  {todo}"))?;
     }
     if let Some(at) = &upstream.last_contact {
         print::line(format_args!("  last contact {at}"))?;
@@ -214,6 +227,23 @@ fn show(shown: &Shown, settings: &Settings) -> Result<()> {
         "  {} files to send ({} bytes), {} to fetch ({} bytes)",
         out.files, out.bytes, to_fetch.files, to_fetch.bytes
     ))
+}
+
+/// What happens next, and what somebody can do.
+fn todo(upstream: &Upstream) -> Option<String> {
+    match upstream.state {
+        // a node that does not run says so in its reason
+        LinkState::Offline if upstream.since.is_none() => None,
+        LinkState::Offline => {
+            let next = upstream.next_try.as_ref().map(|at| format!(", next at {at}")).unwrap_or_default();
+            Some(format!("work goes on; it tries again by itself{next}, or now with `outpost sync now`"))
+        }
+        LinkState::Paused => Some("work goes on; `outpost sync resume` lets it send and fetch again".into()),
+        LinkState::Refused => {
+            Some("all that was saved here is kept; an admin of the hub can invite a new node in its place".into())
+        }
+        LinkState::Behind | LinkState::InStep => None,
+    }
 }
 
 async fn now(settings: &Settings) -> Result<()> {

@@ -61,3 +61,34 @@ fn a_record_tells_how_far_it_has_come_on_edge_and_hub() {
     copy.as_object_mut().expect("a record").remove("id");
     assert_eq!(http(&seven.url, "POST", "/api/v1/types/work-order/records", &token, Some(&copy)).0, 201);
 }
+
+#[test]
+fn the_status_says_since_when_why_and_what_to_do() {
+    let place = Place::new();
+    let (data, _) = hub(&place);
+    let node = Running::serve(&data);
+    let invited = run(&data, &["node", "invite", "--name", "seven", "--json"]).json();
+    let edge = place.at("seven");
+    run(&edge, &["join", &node.url, "--token", invited["token"].as_str().expect("a token")]).good();
+    assert!(run(&edge, &["sync", "status"]).good().contains("outpost serve"), "nobody carries anything");
+    let _seven = Running::serve(&edge);
+    run(&edge, &["sync", "now"]).good();
+    let said = run(&edge, &["sync", "status"]).good();
+    assert!(said.contains("is in step") && said.contains(" since "), "{said}");
+    run(&edge, &["sync", "pause"]).good();
+    assert!(run(&edge, &["sync", "status"]).good().contains("outpost sync resume"));
+    node.stop();
+    run(&edge, &["sync", "resume"]).good();
+    let began = Instant::now();
+    loop {
+        let said = run(&edge, &["sync", "status", "--json"]).json();
+        let upstream = &said["upstream"];
+        if upstream["state"] == "offline" && upstream["next_try"].is_string() {
+            assert!(upstream["since"].is_string() && upstream["reason"].is_string(), "{said}");
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{said}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(run(&edge, &["sync", "status"]).good().contains("outpost sync now"));
+}
