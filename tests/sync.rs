@@ -14,6 +14,8 @@ mod forgetting;
 mod hops;
 #[path = "sync/identity.rs"]
 mod identity;
+#[path = "sync/peers.rs"]
+mod peers;
 #[path = "sync/quarantine.rs"]
 mod quarantine;
 #[path = "sync/reach.rs"]

@@ -10,7 +10,10 @@ use outpost::node::{BackedUp, Caches, Identity, Link as _, Node, NodeRole, Nodes
 use outpost::store::Sqlite;
 use outpost::store::Store;
 use outpost::sync::bundle::EdgeSide;
-use outpost::sync::{BlobLink, BlobSettings, Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Relay, Switch};
+use outpost::sync::{
+    BlobLink, BlobSettings, Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, PeerSettings, Peers, Relay,
+    Spread, Switch, Transport,
+};
 use outpost::world::SystemWorld;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -58,6 +61,10 @@ pub struct Served {
     link: OnceCell<Arc<Link>>,
     /// On an edge, the lane of its files beside that.
     lane: OnceLock<BlobLink>,
+    /// On an edge, the other edges of its site, once somebody asked for them.
+    peers: OnceCell<Arc<Peers>>,
+    caches: Arc<Caches>,
+    world: Arc<dyn World>,
     /// Where it answers browsers, if it does.
     pub url: Option<String>,
 }
@@ -142,16 +149,27 @@ impl Served {
             None => own,
             Some(offset) => Arc::new(Corrected::new(own, offset.clone())),
         };
-        let node = Node::open(store, caches, world.clone(), identity).await?;
+        let node = Node::open(store, caches.clone(), world.clone(), identity).await?;
         let (hub, relay) = match (&node.identity().role, &offset) {
             (NodeRole::Edge(upstream), Some(offset)) => {
                 let relay = Relay::load(&**node.store(), offset.clone(), &upstream.name).await?;
                 let (store, identity) = (node.store().clone(), node.identity().clone());
-                (Hub::relaying(store, identity, world, relay.clone()).await?, Some(relay))
+                (Hub::relaying(store, identity, world.clone(), relay.clone()).await?, Some(relay))
             }
-            _ => (Hub::of(&node, world).await?, None),
+            _ => (Hub::of(&node, world.clone()).await?, None),
         };
-        Ok(Self { node, hub, relay, offset, link: OnceCell::new(), lane: OnceLock::new(), url: None })
+        Ok(Self {
+            node,
+            hub,
+            relay,
+            offset,
+            link: OnceCell::new(),
+            lane: OnceLock::new(),
+            peers: OnceCell::new(),
+            caches,
+            world,
+            url: None,
+        })
     }
 
     /// An edge, as its bundles need it; `None` on a hub.
@@ -165,6 +183,23 @@ impl Served {
             relay,
             below: self.hub.clone(),
         })
+    }
+
+    /// The other edges of the site of an edge; `None` on a hub. They are asked as long as the link runs.
+    pub async fn peers(&self) -> Result<Option<&Arc<Peers>>, Failure> {
+        let Some(relay) = &self.relay else { return Ok(None) };
+        let load = async || {
+            Peers::load(PeerSettings {
+                store: self.node.store().clone(),
+                identity: self.node.identity().clone(),
+                relay: relay.clone(),
+                hub: self.hub.clone(),
+                world: self.world.clone(),
+                judge: self.caches.clone(),
+            })
+            .await
+        };
+        Ok(Some(self.peers.get_or_try_init(load).await?))
     }
 
     /// The link of an edge, if it runs.
@@ -181,16 +216,25 @@ impl Served {
                 Failure::new(format!("the hub at {} cannot be asked: {err}; join it again", upstream.url))
             })?;
             let transport = Arc::new(transport);
+            let peers = self.peers().await?;
+            let way: Arc<dyn Transport> = match peers {
+                Some(peers) => Arc::new(Spread::new(transport.clone(), peers.clone())),
+                None => transport.clone(),
+            };
             let link = Link::start(LinkSettings {
                 store: self.node.store().clone(),
                 identity: identity.clone(),
-                transport: transport.clone(),
+                transport: way,
                 world: Arc::new(SystemWorld),
                 offset: offset.clone(),
                 switch: switch.clone(),
                 below: self.relay.clone().map(|relay| (self.hub.clone(), relay)),
             });
             let link = link.await?;
+            if let Some(peers) = peers {
+                link.beside(peers.clone());
+                peers.start();
+            }
             if let Some(blobs) = self.node.blobs() {
                 self.lane.get_or_init(|| {
                     BlobLink::start(BlobSettings {
@@ -211,6 +255,9 @@ impl Served {
     pub async fn close(&self) {
         if let Some(lane) = self.lane.get() {
             lane.stop().await;
+        }
+        if let Some(peers) = self.peers.get() {
+            peers.stop().await;
         }
         if let Some(link) = self.link() {
             link.stop().await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use outpost::node::{Caches, Identity, Link, LinkState, NodeRole};
+use outpost::node::{Caches, Identity, Link, LinkState, NodeRole, Peers as _};
 use outpost::store::{LocalChange, Request, Store};
 use outpost::sync::bundle::{Way, identity_to_join, key_to_join};
 use outpost::sync::{self, EnrolError, Switch};
@@ -37,6 +37,9 @@ pub struct Join {
     /// Join by a bundle instead of a link: one that the hub made with `outpost bundle export FILE --token` and this token
     #[arg(long, env = "OUTPOST_BUNDLE", value_name = "FILE")]
     bundle: Option<PathBuf>,
+    /// The address of another edge of the site: what the hub names comes from there where it can; may be given several times
+    #[arg(long = "peer", env = "OUTPOST_PEER", value_name = "URL")]
+    peers: Vec<String>,
 }
 
 /// Says in the store of an edge that its first copy is still under way.
@@ -64,6 +67,14 @@ pub async fn run(join: Join, settings: &Settings) -> Result<()> {
     };
     let name = identity.name.clone();
     let served = Served::of(store, caches, identity).await?;
+    if let Some(peers) = served.peers().await? {
+        for url in &join.peers {
+            if let Err(err) = peers.add(url).await {
+                served.close().await;
+                return Err(err.into());
+            }
+        }
+    }
     let records = match &join.bundle {
         None => {
             let copied = first_copy(&served).await;

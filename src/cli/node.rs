@@ -37,6 +37,9 @@ pub struct Invite {
     /// Lets it serve edges of its own, which join it as they would join this hub
     #[arg(long, env = "OUTPOST_RELAYS")]
     relays: bool,
+    /// The site it is at: edges of one site may speak to each other directly, and bring each other's saves here
+    #[arg(long, env = "OUTPOST_SITE", default_value = "", hide_default_value = true)]
+    site: String,
 }
 
 /// A scope as JSON; what it says is judged by the node.
@@ -68,11 +71,14 @@ pub struct Change {
     /// Its id, as `outpost node list` shows it
     id: String,
     /// Which records the edge holds: "all", or for each type `true` or the values of the type's x-scope field
-    #[arg(long, env = "OUTPOST_SCOPE", value_name = "JSON", value_parser = scope, required_unless_present = "relays")]
+    #[arg(long, env = "OUTPOST_SCOPE", value_name = "JSON", value_parser = scope, required_unless_present_any = ["relays", "site"])]
     scope: Option<Scope>,
     /// Whether it may serve edges of its own
     #[arg(long, env = "OUTPOST_RELAYS", value_name = "BOOL")]
     relays: Option<bool>,
+    /// The site it is at: edges of one site may speak to each other directly, and bring each other's saves here; "" for none
+    #[arg(long, env = "OUTPOST_SITE")]
+    site: Option<String>,
 }
 
 /// Withdraw an edge: from now on it gets and gives nothing more
@@ -127,6 +133,8 @@ pub enum Ask {
         #[serde(deserialize_with = "domain::json::deserialize")]
         scope: Value,
         relays: bool,
+        #[serde(default)]
+        site: String,
     },
     List,
     Change {
@@ -134,6 +142,8 @@ pub enum Ask {
         /// As JSON text, so that its values keep every digit.
         scope: Option<String>,
         relays: Option<bool>,
+        #[serde(default)]
+        site: Option<String>,
     },
     Revoke {
         id: String,
@@ -154,6 +164,9 @@ struct Shown {
     scope: Value,
     #[serde(default)]
     relays: bool,
+    /// Where it is, with others that it may speak to directly.
+    #[serde(default)]
+    site: Option<String>,
     /// The edge that serves it, if that is not this node.
     #[serde(default)]
     via: Option<String>,
@@ -177,6 +190,7 @@ impl Shown {
             name: known.name,
             scope: known.scope,
             relays: known.relays,
+            site: known.site,
             via: known.via,
             enrolled_at: print::rfc3339(known.enrolled_at),
             last_contact: known.last_contact.map(print::rfc3339),
@@ -206,8 +220,8 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
     on.must_serve()?;
     let nodes = on.nodes();
     match ask {
-        Ask::Invite { name, scope, relays } => {
-            let token = nodes.invite(&name, scope, relays).await?;
+        Ask::Invite { name, scope, relays, site } => {
+            let token = nodes.invite_to(&name, scope, relays, &site).await?;
             answer(Invited { token, url: on.url.clone() })
         }
         Ask::Forgetting { silent_days, backup_days, bin_days } => {
@@ -230,7 +244,7 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
             })
         }
         Ask::List => answer(nodes.list().await?.into_iter().map(Shown::of).collect::<Vec<_>>()),
-        Ask::Change { id, scope, relays } => {
+        Ask::Change { id, scope, relays, site } => {
             let known = known(&*nodes, &id).await?;
             if known.revoked {
                 return Err(Failure::new(format!("{} is revoked and holds nothing of this hub any more", known.name)));
@@ -240,9 +254,13 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
                 .map(domain::json::read)
                 .transpose()
                 .map_err(|fault| Failure::new(fault.to_string()))?;
-            nodes.change(known.id, NodeChange { scope: scope.clone(), relays }).await?;
-            let (scope, relays) = (scope.unwrap_or(known.scope), relays.unwrap_or(known.relays));
-            answer(Shown::of(KnownNode { scope, relays, ..known }))
+            if scope.is_some() || relays.is_some() {
+                nodes.change(known.id, NodeChange { scope, relays }).await?;
+            }
+            if let Some(site) = site {
+                nodes.move_to(known.id, &site).await?;
+            }
+            answer(Shown::of(self::known(&*nodes, &id).await?))
         }
         Ask::Revoke { id } => {
             let known = known(&*nodes, &id).await?;
@@ -262,8 +280,8 @@ async fn known(nodes: &dyn Nodes, id: &str) -> Result<KnownNode> {
 
 pub async fn run(command: Node, settings: &Settings) -> Result<()> {
     match command {
-        Node::Invite(Invite { name, scope: Scope(scope), relays }) => {
-            let ask = host::Ask::Node(Ask::Invite { name, scope, relays });
+        Node::Invite(Invite { name, scope: Scope(scope), relays, site }) => {
+            let ask = host::Ask::Node(Ask::Invite { name, scope, relays, site });
             let invited: Invited = host::asked(settings, Absent::BecomesHub, "node invite", ask).await?;
             if settings.json {
                 return print::json(&invited);
@@ -323,15 +341,16 @@ pub async fn run(command: Node, settings: &Settings) -> Result<()> {
             }
             Ok(())
         }
-        Node::Change(Change { id, scope, relays }) => {
+        Node::Change(Change { id, scope, relays, site }) => {
             let scope = scope.map(|Scope(scope)| scope.to_string());
-            let ask = host::Ask::Node(Ask::Change { id, scope, relays });
+            let ask = host::Ask::Node(Ask::Change { id, scope, relays, site });
             let shown: Shown = host::asked(settings, Absent::Refused, "node change", ask).await?;
             if settings.json {
                 return print::json(&shown);
             }
             let serves = if shown.relays { ", and may serve edges of its own" } else { "" };
-            print::line(format_args!("{} holds {} from its next contact on{serves}", shown.name, shown.scope))
+            let at = shown.site.as_deref().map(|site| format!(", at the site {site}")).unwrap_or_default();
+            print::line(format_args!("{} holds {} from its next contact on{serves}{at}", shown.name, shown.scope))
         }
         Node::Revoke(Revoke { id }) => {
             let ask = host::Ask::Node(Ask::Revoke { id });

@@ -1,9 +1,12 @@
 //! `outpost sync`: the link of an edge to its hub.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use outpost::node::{Link as _, LinkState, NodeRole, Travelling, settled};
+use outpost::node::{
+    Link as _, LinkState, NodeError, NodeRole, PeerState, PeerStatus, Peers as _, Travelling, settled,
+};
 use outpost::sync::{Link, Switch};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +22,8 @@ pub enum Sync {
     Pause(Pause),
     Resume(Resume),
     Seen(Seen),
+    #[command(subcommand)]
+    Peer(Peer),
 }
 
 /// Show how this node stands with its hub
@@ -46,9 +51,43 @@ pub struct Resume {}
 #[command(after_help = "Example:\n  outpost sync seen")]
 pub struct Seen {}
 
+/// Other edges of the same site, which this one asks directly while the hub is away, and for a first copy
+///
+/// The hub says which edges are at one site: `outpost node invite --site NAME`, or `outpost node change ID --site NAME`. Each of
+/// them has to be told where the others answer.
+#[derive(Debug, Subcommand)]
+pub enum Peer {
+    Add(AddPeer),
+    List(ListPeers),
+    Remove(RemovePeer),
+}
+
+/// Ask another edge of this site, at its address, from now on
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outpost sync peer add http://192.168.1.20:8080")]
+pub struct AddPeer {
+    /// Where it answers, as seen from this edge
+    url: String,
+}
+
+/// List the addresses that are asked, and how each stands
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outpost sync peer list --json")]
+pub struct ListPeers {}
+
+/// Do not ask at an address any more
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outpost sync peer remove http://192.168.1.20:8080")]
+pub struct RemovePeer {
+    /// The address, as `outpost sync peer list` shows it
+    url: String,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
+    AddPeer { url: String },
+    RemovePeer { url: String },
     Status,
     Now,
     Pause,
@@ -67,6 +106,36 @@ struct Shown {
     in_step: bool,
     #[serde(default)]
     files: Files,
+    /// The other edges of the site that this one asks.
+    #[serde(default)]
+    peers: Vec<ShownPeer>,
+    /// What the hub calls those that it named.
+    #[serde(default)]
+    site: Vec<String>,
+}
+
+/// How this edge stands with another, in the words of `GET /api/v1/sync`.
+#[derive(Debug, Serialize, Deserialize)]
+struct ShownPeer {
+    url: String,
+    name: Option<String>,
+    state: PeerState,
+    since: String,
+    last_contact: Option<String>,
+    reason: Option<String>,
+    next_try: Option<String>,
+    saves: u64,
+    records: u64,
+    chunks: u64,
+}
+
+impl From<PeerStatus> for ShownPeer {
+    fn from(peer: PeerStatus) -> Self {
+        let PeerStatus { url, name, state, reason, saves, records, chunks, .. } = peer;
+        let since = print::rfc3339(peer.since);
+        let [last_contact, next_try] = [peer.last_contact, peer.next_try].map(|at| at.map(print::rfc3339));
+        Self { url, name, state, since, last_contact, reason, next_try, saves, records, chunks }
+    }
 }
 
 /// Files that have to travel.
@@ -100,7 +169,17 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
     let always_up = Switch::default();
     match ask {
         Ask::Status => {}
-        Ask::Now => link(on, &always_up).await?.sync_now(),
+        Ask::AddPeer { url } => peers(on).await?.add(&url).await?,
+        Ask::RemovePeer { url } => peers(on).await?.remove(&url).await.map_err(|err| match err {
+            NodeError::NotFound(_) => {
+                Failure::new(format!("{url} is not asked; `outpost sync peer list` shows which addresses are"))
+            }
+            err => err.into(),
+        })?,
+        Ask::Now => {
+            link(on, &always_up).await?.sync_now();
+            on.peers().await?.iter().for_each(|peers| peers.now());
+        }
         Ask::Pause => {
             let link = link(on, &always_up).await?;
             link.pause();
@@ -133,7 +212,16 @@ async fn link<'a>(on: &'a Served, switch: &Switch) -> Result<&'a Link> {
     link.map(|link| &**link).ok_or_else(|| Failure::new("this node is the hub; it has no link of its own: ask an edge"))
 }
 
+async fn peers(on: &Served) -> Result<&Arc<outpost::sync::Peers>> {
+    let peers = on.peers().await?;
+    peers.ok_or_else(|| Failure::new("this node is the hub, which is no peer of its edges: say it on each edge"))
+}
+
 async fn status(on: &Served) -> Result<Shown> {
+    let peers = on.peers().await?;
+    let site = peers.map(|peers| peers.named().into_iter().map(|(name, _)| name).collect()).unwrap_or_default();
+    let peers: Vec<ShownPeer> =
+        peers.map(|peers| peers.list().into_iter().map(Into::into).collect()).unwrap_or_default();
     let identity = on.node.identity();
     let node = Named { id: identity.node.to_string(), name: on.node.name() };
     let (pending_out, pending_in) = on.node.blobs().map(|blobs| blobs.travelling()).unwrap_or_default();
@@ -147,6 +235,8 @@ async fn status(on: &Served) -> Result<Shown> {
             pending_in: 0,
             in_step: true,
             files,
+            peers,
+            site,
         });
     };
     let Some(link) = on.link() else {
@@ -161,7 +251,17 @@ async fn status(on: &Served) -> Result<Shown> {
         };
         let pending_out = on.node.store().waiting().await?;
         let upstream = Some(upstream);
-        return Ok(Shown { role: "edge".into(), node, upstream, pending_out, pending_in: 0, in_step: false, files });
+        return Ok(Shown {
+            role: "edge".into(),
+            node,
+            upstream,
+            pending_out,
+            pending_in: 0,
+            in_step: false,
+            files,
+            peers,
+            site,
+        });
     };
     let status = link.status();
     let upstream = Upstream {
@@ -181,12 +281,15 @@ async fn status(on: &Served) -> Result<Shown> {
         pending_in: status.pending_in,
         in_step: status.in_step,
         files,
+        peers,
+        site,
     })
 }
 
 pub async fn run(command: Sync, settings: &Settings) -> Result<()> {
     let (ask, name) = match command {
         Sync::Now(_) => return now(settings).await,
+        Sync::Peer(command) => return run_peer(command, settings).await,
         Sync::Status(_) => (Ask::Status, "sync status"),
         Sync::Pause(_) => (Ask::Pause, "sync pause"),
         Sync::Resume(_) => (Ask::Resume, "sync resume"),
@@ -194,6 +297,36 @@ pub async fn run(command: Sync, settings: &Settings) -> Result<()> {
     };
     let shown: Shown = host::asked(settings, Absent::Refused, name, host::Ask::Sync(ask)).await?;
     show(&shown, settings)
+}
+
+async fn run_peer(command: Peer, settings: &Settings) -> Result<()> {
+    let (ask, name) = match command {
+        Peer::Add(AddPeer { url }) => (Ask::AddPeer { url }, "sync peer add"),
+        Peer::Remove(RemovePeer { url }) => (Ask::RemovePeer { url }, "sync peer remove"),
+        Peer::List(_) => (Ask::Status, "sync peer list"),
+    };
+    let shown: Shown = host::asked(settings, Absent::Refused, name, host::Ask::Sync(ask)).await?;
+    if settings.json {
+        return print::json(&shown.peers);
+    }
+    let rows: Vec<_> = shown
+        .peers
+        .into_iter()
+        .map(|peer| {
+            let reason = peer.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            let state = format!("{} since {}{reason}", peer.state.as_str(), peer.since);
+            [peer.url, peer.name.unwrap_or_default(), peer.last_contact.unwrap_or_default(), state]
+        })
+        .collect();
+    let none = match shown.site.as_slice() {
+        [] => {
+            "No other edge is asked. The hub says which are at one site: outpost node change ID --site NAME".to_owned()
+        }
+        names => {
+            format!("No other edge is asked. At this site there is {}: outpost sync peer add URL", names.join(", "))
+        }
+    };
+    print::table(["ADDRESS", "NAME", "LAST CONTACT", "STATE"], &rows, &none)
 }
 
 fn show(shown: &Shown, settings: &Settings) -> Result<()> {
@@ -226,7 +359,15 @@ fn show(shown: &Shown, settings: &Settings) -> Result<()> {
     print::line(format_args!(
         "  {} files to send ({} bytes), {} to fetch ({} bytes)",
         out.files, out.bytes, to_fetch.files, to_fetch.bytes
-    ))
+    ))?;
+    for peer in &shown.peers {
+        let name = peer.name.as_deref().map(|name| format!("{name} at ")).unwrap_or_default();
+        let reason = peer.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let heard = peer.last_contact.as_deref().map_or("never heard".into(), |at| format!("last heard {at}"));
+        let (state, since) = (peer.state.as_str(), &peer.since);
+        print::line(format_args!("  peer {name}{}: {state} since {since}, {heard}{reason}", peer.url))?;
+    }
+    Ok(())
 }
 
 /// What happens next, and what somebody can do.

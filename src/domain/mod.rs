@@ -11,6 +11,7 @@ pub mod form;
 pub mod ids;
 pub mod json;
 pub mod path;
+pub mod peer;
 pub mod people;
 pub mod protocol;
 pub mod ratchet;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::feed::{Cursor, Digest, Moved, Row};
 use super::ids::{Epoch, Incarnation, NodeId, Partition, SaveId};
+use super::peer::Peer;
 use super::record::pack::Dictionary;
 use super::save::Save;
 use super::scope::Scope;
@@ -110,6 +111,9 @@ pub struct Welcome {
     /// How this node stands to the one above it; absent if it is the hub of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above: Option<Above>,
+    /// The other edges of the site that this one is of, which it may speak to directly.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<Peer>,
 }
 
 /// How a node that serves others stands to its own hub.
@@ -308,6 +312,8 @@ pub mod problem {
     pub const EPOCH: &str = "urn:outpost:problem:epoch";
     pub const NO_CHUNK: &str = "urn:outpost:problem:no-chunk";
     pub const NO_BLOB: &str = "urn:outpost:problem:no-blob";
+    pub const NOT_A_PEER: &str = "urn:outpost:problem:not-a-peer";
+    pub const SESSION: &str = "urn:outpost:problem:session";
     pub const TWIN: &str = "urn:outpost:problem:twin";
     pub const NOT_A_HUB: &str = "urn:outpost:problem:not-a-hub";
     pub const BUSY: &str = "urn:outpost:problem:busy";
@@ -366,7 +372,9 @@ impl Failure {
             (_, Some(problem::OUT_OF_SCOPE)) => Failure::OutOfScope(reason),
             (_, Some(problem::NO_CHUNK)) => Failure::NoChunk(reason),
             (_, Some(problem::NODE_REVOKED)) => Failure::Revoked(reason),
-            (_, Some(problem::CREDENTIAL | problem::PROTOCOL | problem::TOKEN)) => Failure::Refused(reason),
+            (_, Some(problem::CREDENTIAL | problem::PROTOCOL | problem::TOKEN | problem::NOT_A_PEER)) => {
+                Failure::Refused(reason)
+            }
             (429 | 503, _) => Failure::Busy { reason, retry_after },
             // not one of our hub's answers: a captive portal or a proxy says so, and that passes
             (401 | 403 | 404 | 407 | 511, None) => Failure::Faulty(reason),

@@ -57,10 +57,76 @@ pub trait Link: Send + Sync {
     fn meter(&self) -> Option<Arc<Talk>> {
         None
     }
+    /// The other edges of the site.
+    fn peers(&self) -> Option<Arc<dyn Peers>> {
+        None
+    }
     /// How far these records have come, as the hub told not long ago or tells within `patience`: one for each, `None` where
     /// it is not known of just what is here. The hub is asked for the others all the same, so that it is known later.
     async fn reach(&self, of: &[Sought], _patience: Duration) -> Vec<Option<Reached>> {
         vec![None; of.len()]
+    }
+}
+
+/// The other edges of a site, of which this edge was told where they are.
+#[async_trait]
+pub trait Peers: Send + Sync {
+    /// One for each address, in their order.
+    fn list(&self) -> Vec<PeerStatus>;
+    /// What the hub calls those that it named, and when each last asked here.
+    fn named(&self) -> Vec<(String, Option<i64>)>;
+    /// Asks there from now on. What is no address is [`super::NodeError::Invalid`].
+    async fn add(&self, url: &str) -> Result<()>;
+    /// Does not ask there any more. [`super::NodeError::NotFound`] if it did not.
+    async fn remove(&self, url: &str) -> Result<()>;
+}
+
+/// How this edge stands with the one at an address.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PeerStatus {
+    pub url: String,
+    /// What it is called, once it was spoken to.
+    pub name: Option<String>,
+    pub state: PeerState,
+    /// Milliseconds since 1970, as all moments here.
+    pub since: i64,
+    pub last_contact: Option<i64>,
+    pub reason: Option<String>,
+    pub next_try: Option<i64>,
+    /// What was taken from there since this node was started: saves, records, chunks of first copies.
+    pub saves: u64,
+    pub records: u64,
+    pub chunks: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerState {
+    /// It is not asked, as this node does not run.
+    Asleep,
+    /// What it has that is new comes from there.
+    Connected,
+    /// Both are in contact with their hub.
+    Resting,
+    Unreachable,
+    /// The two do not know each other, or the hub does not let them.
+    Refused,
+    Paused,
+}
+
+impl PeerState {
+    pub const ALL: [Self; 6] =
+        [Self::Asleep, Self::Connected, Self::Resting, Self::Unreachable, Self::Refused, Self::Paused];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Asleep => "asleep",
+            Self::Connected => "connected",
+            Self::Resting => "resting",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Paused => "paused",
+        }
     }
 }
 
@@ -102,6 +168,8 @@ pub struct KnownNode {
     pub scope: Value,
     /// Whether it may serve nodes of its own.
     pub relays: bool,
+    /// The site it is at: edges of one site may speak to each other directly.
+    pub site: Option<String>,
     /// The node that serves it, if that is not this one.
     pub via: Option<String>,
     pub enrolled_at: i64,
@@ -161,6 +229,15 @@ pub struct NodeChange {
 pub trait Nodes: Send + Sync {
     /// A token for one node to join with, told once. `scope` as in `"all"` or per type; `relays` lets it serve others.
     async fn invite(&self, name: &str, scope: Value, relays: bool) -> Result<String>;
+    /// As [`Nodes::invite`], to a site; an empty one is none.
+    async fn invite_to(&self, name: &str, scope: Value, relays: bool, _site: &str) -> Result<String> {
+        self.invite(name, scope, relays).await
+    }
+    /// Says at which site a node is: the edges of one may speak to each other directly, and bring each other's saves here.
+    /// An empty one is none. A withdrawn node is not moved.
+    async fn move_to(&self, _id: NodeId, _site: &str) -> Result<()> {
+        Err(super::NodeError::NotFound("node"))
+    }
     /// Those that this node serves, and those that they serve, as far as they told.
     async fn list(&self) -> Result<Vec<KnownNode>>;
     /// On how many sites records are: for each a partition and the number of its newest change here.

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, broadcast};
 use super::people::Person;
 use super::{Identity, NodeError, Result};
 use crate::domain::form::Layout;
-use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, TypeName};
+use crate::domain::ids::{Partition, PersonId, RecordId, RevisionId, SaveId, TypeName};
 use crate::domain::json;
 use crate::domain::path::Path;
 use crate::domain::reconcile::{Hashed, Mark};
@@ -377,6 +377,10 @@ impl Store for Watched {
 
     async fn outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {
         self.store.outbox(max_bytes).await
+    }
+
+    async fn outbox_after(&self, after: Option<SaveId>, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {
+        self.store.outbox_after(after, max_bytes).await
     }
 
     async fn waiting(&self) -> Result<u64, StoreError> {

@@ -34,7 +34,8 @@ pub use conflicts::{Conflict, ConflictState, Conflicts, Side};
 pub use forgetting::{BackedUp, Keeping, Order};
 pub use identity::{Identity, Role as NodeRole, Upstream};
 pub use link::{
-    Holder, KnownNode, Link, LinkState, LinkStatus, NodeChange, Nodes, Noticed, Past, Reached, Sites, Sought, settled,
+    Holder, KnownNode, Link, LinkState, LinkStatus, NodeChange, Nodes, Noticed, Past, PeerState, PeerStatus, Peers,
+    Reached, Sites, Sought, settled,
 };
 pub use memory::{Caches, Revision, Type};
 pub use people::{ApiToken, Person, Session, SignIn, hash_password};

@@ -99,6 +99,20 @@ pub trait Store: Send + Sync {
     /// The oldest saves the hub has not acknowledged, in the order they were made; about `max_bytes`, at least one.
     async fn outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError>;
 
+    /// As [`Store::outbox`], from behind a save on; from the beginning if that is not in the outbox (any more).
+    async fn outbox_after(&self, after: Option<SaveId>, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {
+        let all = self.outbox(usize::MAX).await?;
+        let from = after.and_then(|after| all.iter().position(|unsent| unsent.save.id == after));
+        let mut bytes = 0;
+        let rest = all.into_iter().skip(from.map_or(0, |at| at + 1));
+        let fits = |unsent: &Unsent| {
+            let first = bytes == 0;
+            bytes += serde_json::to_string(&unsent.save).map_or(0, |text| text.len());
+            first || bytes <= max_bytes
+        };
+        Ok(rest.take_while(fits).collect())
+    }
+
     /// How many saves wait to be acknowledged.
     async fn waiting(&self) -> Result<u64, StoreError>;
 

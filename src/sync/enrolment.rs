@@ -32,6 +32,12 @@ pub struct NodeRecord {
     /// Whether it may serve nodes of its own.
     #[serde(default)]
     pub relays: bool,
+    /// The site it is at: its edges may speak to each other directly, and carry for each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// All sites it was ever at; what it took there it may still bring.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    sites: BTreeSet<String>,
     /// Milliseconds since 1970, as all times here.
     pub enrolled_at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +52,24 @@ impl NodeRecord {
         let hash = blake3::Hash::from_hex(&self.credential).map_err(|err| StoreError::Damaged(err.to_string()))?;
         Ok(Key::of_hash(&hash))
     }
+
+    /// Whether the two were ever at one site.
+    pub(super) fn has_met(&self, other: &NodeRecord) -> bool {
+        !self.sites.is_disjoint(&other.sites)
+    }
+
+    pub(super) fn was_at_a_site(&self) -> bool {
+        !self.sites.is_empty()
+    }
+}
+
+/// What a site may be called; `None` where there is none.
+pub fn site_name(text: &str) -> Result<Option<String>, String> {
+    let text = text.trim();
+    if text.chars().count() > MAX_NAME || text.chars().any(char::is_control) {
+        return Err(format!("the name of a site is a text of at most {MAX_NAME} characters on one line"));
+    }
+    Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,6 +78,8 @@ struct Invitation {
     scope: Scope,
     #[serde(default)]
     relays: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site: Option<String>,
     expires_at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     used_by: Option<NodeId>,
@@ -80,11 +106,25 @@ pub async fn invite(
     now: i64,
     secret: u128,
 ) -> Result<String, StoreError> {
+    invite_to(store, name, scope, relays, None, now, secret).await
+}
+
+/// As [`invite`], to a site.
+pub(super) async fn invite_to(
+    store: &dyn Store,
+    name: &str,
+    scope: Scope,
+    relays: bool,
+    site: Option<String>,
+    now: i64,
+    secret: u128,
+) -> Result<String, StoreError> {
     let token = format!("opj_{}", BASE64URL_NOPAD.encode(&secret.to_be_bytes()));
     let invitation = Invitation {
         name: name.trim().chars().take(MAX_NAME).collect(),
         scope,
         relays,
+        site,
         expires_at: now + INVITATION_MILLIS,
         used_by: None,
     };
@@ -139,6 +179,8 @@ pub(super) async fn admit(
         name,
         scope: invitation.scope.clone(),
         relays: invitation.relays,
+        site: invitation.site.clone(),
+        sites: invitation.site.clone().into_iter().collect(),
         enrolled_at: now,
         revoked_at: None,
         credential: fingerprint(&credential(node, secret)),
@@ -180,15 +222,14 @@ pub(super) async fn recognise(store: &dyn Store, credential: &str) -> Result<Nod
     Ok(record)
 }
 
+/// A node that was let in, revoked or not.
+pub(super) async fn node(store: &dyn Store, id: NodeId) -> Result<Option<NodeRecord>, StoreError> {
+    store.local(NODE, &id.to_string()).await?.map(read).transpose()
+}
+
 /// All nodes that were let in, revoked or not.
 pub async fn nodes(store: &dyn Store) -> Result<Vec<NodeRecord>, StoreError> {
     store.locals(NODE).await?.into_iter().map(|(_, value)| read(value)).collect()
-}
-
-/// The nodes that were withdrawn.
-pub(super) async fn revoked(store: &dyn Store) -> Result<BTreeSet<NodeId>, StoreError> {
-    let revoked = nodes(store).await?.into_iter().filter(|node| node.revoked_at.is_some());
-    Ok(revoked.map(|node| node.id).collect())
 }
 
 /// Withdraws a node; again changes nothing. False if there is none of this id.
@@ -210,6 +251,16 @@ pub(super) async fn change(
     amend(store, id, |record| {
         record.scope = scope.clone().unwrap_or_else(|| record.scope.clone());
         record.relays = relays.unwrap_or(record.relays);
+        record.revoked_at.is_none()
+    })
+    .await
+}
+
+/// Says at which site a node is, if at any. False if there is none of this id that is let in.
+pub(super) async fn move_to(store: &dyn Store, id: NodeId, site: Option<String>) -> Result<bool, StoreError> {
+    amend(store, id, |record| {
+        record.site = site.clone();
+        record.sites.extend(site.clone());
         record.revoked_at.is_none()
     })
     .await

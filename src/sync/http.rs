@@ -1,6 +1,7 @@
 //! The hub's side of the protocol on the network.
 
 pub mod blobs;
+mod peers;
 
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
             .service(at("/fetch", "POST").route(web::post().to(fetch)))
             .service(at("/offer", "POST").route(web::post().to(offer)))
             .service(at("/whereabouts", "POST").route(web::post().to(whereabouts)))
+            .service(at("/peer/meet", "POST").route(web::post().to(peers::meet)))
+            .service(at("/peer/ask", "POST").route(web::post().to(peers::ask)))
             .service(at("/live", "GET").route(web::get().to(live)))
             .default_service(web::to(async || {
                 let detail = "version 1 of the protocol has no such address";

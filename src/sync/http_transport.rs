@@ -76,7 +76,7 @@ pub(super) fn base(url: &str) -> Option<String> {
     (is_http && is_plain).then(|| url.trim().trim_end_matches('/').to_owned())
 }
 
-fn client(base: &str) -> Result<Client, Failure> {
+pub(super) fn client(base: &str) -> Result<Client, Failure> {
     // no harm if one is installed
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = || {
@@ -93,7 +93,7 @@ fn client(base: &str) -> Result<Client, Failure> {
 }
 
 /// The innermost reason, which is the one people understand.
-fn cause(err: &dyn std::error::Error) -> String {
+pub(super) fn cause(err: &dyn std::error::Error) -> String {
     let mut err = err;
     while let Some(source) = err.source() {
         err = source;

@@ -5,6 +5,7 @@ mod bundles;
 mod forgetting;
 mod lives;
 mod nodes;
+mod peers;
 mod push;
 mod reach;
 mod reconcile;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 use self::forgetting::Checkpoints;
 pub use self::forgetting::Forgotten;
+use self::peers::Conversations;
 use self::reach::Known;
 use self::roster::Roster;
 use self::snapshots::Snapshots;
@@ -66,6 +68,8 @@ pub struct Hub {
     checkpoints: Mutex<Checkpoints>,
     /// The files that it takes and gives, where it keeps any.
     blobs: OnceLock<Arc<Blobs>>,
+    /// On an edge: with others of its site.
+    conversations: Conversations,
 }
 
 /// What a node told when it was last heard of.
@@ -116,6 +120,10 @@ pub enum HubError {
     FileTooLarge(u64),
     #[error("{0} is being put together for a first copy; ask again soon")]
     Preparing(Partition),
+    #[error("{0}")]
+    NotAPeer(String),
+    #[error("this conversation is not known here, or not any more")]
+    NoSession,
     #[error("this node is an edge; sync goes to its hub")]
     NotAHub,
     #[error("this node is an edge, and its hub does not let it serve others")]
@@ -142,6 +150,8 @@ impl HubError {
             HubError::Revoked => (403, problem::NODE_REVOKED, "node revoked"),
             HubError::Token(_) => (403, problem::TOKEN, "token not accepted"),
             HubError::OutOfScope(_) => (403, problem::OUT_OF_SCOPE, "out of scope"),
+            HubError::NotAPeer(_) => (403, problem::NOT_A_PEER, "not a peer"),
+            HubError::NoSession => (409, problem::SESSION, "unknown conversation"),
             HubError::Twin => (409, problem::TWIN, "not the only one"),
             HubError::ForeignEpoch => (409, problem::EPOCH, "foreign epoch"),
             HubError::NotAHub | HubError::NoRelay => (404, problem::NOT_A_HUB, "not a hub"),
@@ -217,6 +227,7 @@ impl Hub {
             relay,
             checkpoints: Mutex::default(),
             blobs: OnceLock::new(),
+            conversations: Conversations::default(),
         }))
     }
 
@@ -292,7 +303,9 @@ impl Hub {
         self.may_serve()?;
         let node = NodeId(self.world.random() as u64);
         let hub = Identity { name: self.name().await?, ..self.identity.clone() };
-        enrolment::admit(&*self.store, &hub, enrol, self.world.now(), node).await
+        let enrolled = enrolment::admit(&*self.store, &hub, enrol, self.world.now(), node).await?;
+        self.tell_peers_of(enrolled.node).await?;
+        Ok(enrolled)
     }
 
     pub async fn hello(&self, node: &NodeRecord, hello: &Hello) -> Result<Welcome> {
@@ -300,6 +313,7 @@ impl Hub {
         if hello.node != node.id {
             return Err(HubError::Meaningless("the credential is that of another node".into()));
         }
+        self.came(node.id);
         let epoch = self.identity.epoch;
         let reached: BTreeMap<&Partition, u64> = hello
             .partitions
@@ -364,6 +378,7 @@ impl Hub {
             relays: node.relays,
             locates: true,
             above: self.above(),
+            peers: self.peers_of(node).await?,
         })
     }
 
@@ -470,6 +485,7 @@ impl Hub {
     pub async fn listen(&self, node: &NodeRecord, since: u64) -> Result<Listener> {
         self.noted(node.id, |_| {});
         let line = self.switchboard.open(&*self.store, node.id, &node.scope);
+        self.listens(node.id);
         let closing = self.closing.subscribe();
         let granted = self.relay.as_ref().map(|relay| relay.watch());
         let listener = Listener::new(self.store.clone(), line, node.clone(), self.identity.epoch, since, closing);

@@ -1,6 +1,6 @@
 //! The running link of an edge: lets the session decide, carries it out, and listens for what happens meanwhile.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,8 +16,10 @@ use super::carry::{Carrier, renewal};
 use super::clock::Offset;
 use super::hub::Hub;
 use super::observe;
+use super::peers::Peers;
 use super::relay::Relay;
 use super::transport::{LiveEvent, Switch, Transport};
+use crate::domain::peer::Stands;
 use crate::domain::protocol::Above;
 use crate::domain::session::{Event, Session, Status, Step};
 use crate::meter::Talk;
@@ -50,6 +52,7 @@ pub struct Link {
     asker: Arc<Asker>,
     control: mpsc::UnboundedSender<Control>,
     task: Mutex<Option<JoinHandle<()>>>,
+    peers: OnceLock<Arc<Peers>>,
 }
 
 enum Control {
@@ -113,7 +116,13 @@ impl Link {
         let status = runner.status.subscribe();
         runner.publish();
         let task = tokio::spawn(async move { runner.run().await });
-        Ok(Arc::new(Self { status, meter, asker, control, task: Mutex::new(Some(task)) }))
+        Ok(Arc::new(Self { status, meter, asker, control, task: Mutex::new(Some(task)), peers: OnceLock::new() }))
+    }
+
+    /// The other edges of the site, for whoever asks how this one stands.
+    pub fn beside(&self, peers: Arc<Peers>) {
+        // the first stay
+        let _ = self.peers.set(peers);
     }
 
     /// Does something to the store in the place of this link, which carries nothing meanwhile, and finds out anew afterwards
@@ -169,6 +178,10 @@ impl node::Link for Link {
 
     fn meter(&self) -> Option<Arc<Talk>> {
         Some(self.meter.clone())
+    }
+
+    fn peers(&self) -> Option<Arc<dyn node::Peers>> {
+        self.peers.get().map(|peers| peers.clone() as Arc<dyn node::Peers>)
     }
 
     async fn reach(&self, of: &[Sought], patience: Duration) -> Vec<Option<Reached>> {
@@ -517,6 +530,11 @@ impl Runner {
         let status = self.shown.of(self.session.status(), self.now());
         self.asker.stands(status.state, status.above.is_some());
         if let Some((_, relay)) = &self.carrier.below {
+            relay.is_in_contact(match status.state {
+                node::LinkState::InStep | node::LinkState::Behind if status.last_contact.is_some() => Stands::InContact,
+                node::LinkState::Paused => Stands::Paused,
+                _ => Stands::Apart,
+            });
             relay.stands(Above {
                 name: status.hub_name.clone(),
                 in_step: status.in_step,

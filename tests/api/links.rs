@@ -49,6 +49,7 @@ fn one_node() -> Arc<dyn Nodes> {
         name: "Platform 7".into(),
         scope: json!("all"),
         relays: false,
+        site: None,
         via: None,
         enrolled_at: BEGIN,
         last_contact: None,

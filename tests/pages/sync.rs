@@ -115,6 +115,7 @@ fn below() -> Arc<Below> {
         name: name.into(),
         scope: json!({"work-order": ["platform-7"]}),
         relays: false,
+        site: None,
         via: None,
         enrolled_at: BEGIN,
         last_contact: Some(BEGIN),

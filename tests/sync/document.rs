@@ -1,6 +1,7 @@
 //! `docs/sync-protocol.md` says what is so: its examples are read as the messages they stand for, and written again.
 
 use outpost::domain::blob::{AskBlobs, BlobsHeld};
+use outpost::domain::peer::{Ask, Meet, Met, Peer, Sealed};
 use outpost::domain::protocol::{
     Enrol, Enrolled, Hello, Hint, Hints, Problem, Pull, Pulled, Push, Pushed, Snapshot, Welcome,
 };
@@ -48,6 +49,11 @@ fn the_examples_in_the_document_are_messages() {
             "located" => same::<Located>(&example),
             "askblobs" => same::<AskBlobs>(&example),
             "blobsheld" => same::<BlobsHeld>(&example),
+            "peer" => same::<Peer>(&example),
+            "meet" => same::<Meet>(&example),
+            "met" => same::<Met>(&example),
+            "sealed" => same::<Sealed>(&example),
+            "ask" => same::<Ask>(&example),
             "problem" => same::<Problem>(&example),
             other => panic!("no message is called {other}"),
         }
@@ -76,6 +82,11 @@ fn the_examples_in_the_document_are_messages() {
         "hints",
         "askblobs",
         "blobsheld",
+        "peer",
+        "meet",
+        "met",
+        "sealed",
+        "ask",
         "problem",
     ] {
         assert!(seen.iter().any(|seen| seen == name), "{name} has no example");

@@ -15,9 +15,11 @@ use outpost::domain::record::{Act, Change, Content, Cover, edit_key};
 use outpost::domain::save::Save;
 use outpost::domain::session::LinkState;
 use outpost::domain::stamp::Author;
-use outpost::node::{Identity, KnownNode, Link as _, NodeRole, Nodes, World};
+use outpost::node::{Identity, KnownNode, Link as _, NodeRole, Nodes, PeerState, Peers as _, World};
 use outpost::store::{Expect, Judge, LocalRecord, LocalSave, Model, Options, Outcome, Query, Request, Sqlite, Store};
-use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Relay, Switch};
+use outpost::sync::{
+    Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, PeerSettings, Peers, Relay, Spread, Switch,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -140,6 +142,31 @@ impl Person {
         let act = Act::Set(Content::json(document));
         self.save(&key, Expect::New, Change { path: Path::root(), act, replaces: Cover::nothing() }).await;
         key
+    }
+
+    /// Makes all of them in one save.
+    pub async fn create_all(&self, type_name: TypeName, documents: Vec<Value>) {
+        let record = |document| LocalRecord {
+            type_name: type_name.clone(),
+            id: RecordId::from_u128(self.world.random()),
+            revision: None,
+            expect: Expect::New,
+            changes: vec![Change {
+                path: Path::root(),
+                act: Act::Set(Content::json(document)),
+                replaces: Cover::nothing(),
+            }],
+        };
+        let save = LocalSave {
+            id: SaveId(self.world.random()),
+            author: self.author,
+            now: self.world.now(),
+            unchecked: None,
+            records: documents.into_iter().map(record).collect(),
+            outbox: self.is_edge,
+        };
+        let outcome = self.store.write(Request::Save(save)).await.expect("the store works");
+        assert!(matches!(outcome, Outcome::Saved(_)), "{outcome:?}");
     }
 
     pub async fn set(&self, key: &Key, pointer: &str, value: Value) {
@@ -358,6 +385,7 @@ pub struct EdgeNode {
     /// Its side of sync with nodes below it.
     pub hub: Arc<Hub>,
     relay: Arc<Relay>,
+    pub peers: Arc<Peers>,
     server: Option<(ServerHandle, u16)>,
     _dir: Option<TempDir>,
 }
@@ -392,7 +420,53 @@ impl EdgeNode {
         self._dir.take().expect("it is on disk")
     }
 
+    /// Joins, and asks at these addresses from the beginning.
+    pub async fn join_beside(url: &str, token: &str, kind: Kind, beside: &[String]) -> Self {
+        Self::join_telling(url, token, kind, beside, |_| {}).await
+    }
+
+    /// As before; `tell` gets its store before it asks anybody.
+    pub async fn join_telling(
+        url: &str,
+        token: &str,
+        kind: Kind,
+        beside: &[String],
+        tell: impl FnOnce(Arc<dyn Store>),
+    ) -> Self {
+        static SEED: AtomicU64 = AtomicU64::new(50);
+        let (store, dir) = store(kind).await;
+        let world = Real::new(SEED.fetch_add(1, Ordering::Relaxed));
+        let identity = outpost::sync::enrol(&*store, &*world, url, token, "named by its hub").await;
+        tell(store.clone());
+        Self::with(store, dir, world, identity.expect("the hub lets it in"), beside).await
+    }
+
+    /// Asks the edge at an address from now on.
+    pub async fn meets(&self, url: &str) {
+        self.peers.add(url).await.expect("an address");
+        self.peers.start();
+    }
+
+    /// Waits until it stands so with all it asks.
+    pub async fn until_peers(&self, state: PeerState) {
+        let began = Instant::now();
+        while !self.peers.list().iter().all(|peer| peer.state == state) {
+            assert!(began.elapsed() < PATIENCE, "{:?}", self.peers.list());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn over(store: Arc<dyn Store>, dir: Option<TempDir>, world: Arc<Real>, identity: Identity) -> Self {
+        Self::with(store, dir, world, identity, &[]).await
+    }
+
+    async fn with(
+        store: Arc<dyn Store>,
+        dir: Option<TempDir>,
+        world: Arc<Real>,
+        identity: Identity,
+        beside: &[String],
+    ) -> Self {
         let offset = Offset::load(&*store).await.expect("the store works");
         let corrected = Arc::new(Corrected::new(world.clone(), offset.clone()));
         let relay = Relay::load(&*store, offset.clone(), "Tern Bay hub").await.expect("the store works");
@@ -400,10 +474,14 @@ impl EdgeNode {
         let hub = hub.expect("the store works");
         let switch = Switch::default();
         let below = Some((hub.clone(), relay.clone()));
-        let link = start(&store, &identity, &world, &offset, &switch, below).await;
+        let peers = peers(&store, &identity, &relay, &hub, &corrected).await;
+        for url in beside {
+            peers.add(url).await.expect("an address");
+        }
+        let link = start(&store, &identity, &world, &offset, &switch, below, &peers).await;
         let author = Author { node: identity.node, incarnation: identity.incarnation, ..Author::default() };
         let person = Person { store: store.clone(), author, world: corrected, is_edge: true };
-        Self { link, store, person, switch, identity, world, offset, hub, relay, server: None, _dir: dir }
+        Self { link, store, person, switch, identity, world, offset, hub, relay, peers, server: None, _dir: dir }
     }
 
     /// Answers nodes below it from now on; where.
@@ -417,7 +495,8 @@ impl EdgeNode {
         let identity = Identity::load(&*self.store).await.expect("the store works");
         self.identity = identity.expect("it has joined");
         let below = Some((self.hub.clone(), self.relay.clone()));
-        self.link = start(&self.store, &self.identity, &self.world, &self.offset, &self.switch, below).await;
+        self.link =
+            start(&self.store, &self.identity, &self.world, &self.offset, &self.switch, below, &self.peers).await;
     }
 
     pub async fn until(&self, state: LinkState) {
@@ -449,6 +528,7 @@ impl EdgeNode {
     }
 
     pub async fn stop(&self) {
+        self.peers.stop().await;
         self.link.stop().await;
         self.hub.close();
         if let Some((server, _)) = &self.server {
@@ -458,6 +538,24 @@ impl EdgeNode {
     }
 }
 
+async fn peers(
+    store: &Arc<dyn Store>,
+    identity: &Identity,
+    relay: &Arc<Relay>,
+    hub: &Arc<Hub>,
+    world: &Arc<Corrected>,
+) -> Arc<Peers> {
+    let settings = PeerSettings {
+        store: store.clone(),
+        identity: identity.clone(),
+        relay: relay.clone(),
+        hub: hub.clone(),
+        world: world.clone(),
+        judge: Arc::new(Fixed),
+    };
+    Peers::load(settings).await.expect("the store works")
+}
+
 async fn start(
     store: &Arc<dyn Store>,
     identity: &Identity,
@@ -465,13 +563,14 @@ async fn start(
     offset: &Arc<Offset>,
     switch: &Switch,
     below: Option<(Arc<Hub>, Arc<Relay>)>,
+    peers: &Arc<Peers>,
 ) -> Arc<Link> {
     let NodeRole::Edge(upstream) = &identity.role else { panic!("it is an edge") };
     let transport = HttpTransport::new(&upstream.url, &upstream.credential, switch.clone()).expect("an address");
     let settings = LinkSettings {
         store: store.clone(),
         identity: identity.clone(),
-        transport: Arc::new(transport),
+        transport: Arc::new(Spread::new(Arc::new(transport), peers.clone())),
         world: world.clone(),
         offset: offset.clone(),
         switch: switch.clone(),

@@ -22,6 +22,7 @@ fn welcome() -> Welcome {
         relays: false,
         locates: false,
         above: None,
+        peers: Vec::new(),
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) fn welcome(epoch: Epoch, partitions: Vec<Head>) -> Welcome {
         relays: false,
         locates: false,
         above: None,
+        peers: Vec::new(),
     }
 }
 

@@ -36,7 +36,7 @@ use super::{
     Changes, Digest, Flags, Held, HistoryLine, Judge, Listed, Notice, Outcome, Page, PartitionState, Query, Request,
     Runs, Store, StoreError, Tally, Unsent, Visit,
 };
-use crate::domain::ids::{Partition, RecordId, TypeName};
+use crate::domain::ids::{Partition, RecordId, SaveId, TypeName};
 use crate::domain::reconcile::{Hashed, Mark};
 use crate::domain::scope::Scope;
 use crate::meter::Writes;
@@ -190,7 +190,11 @@ impl Store for Sqlite {
     }
 
     async fn outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {
-        self.read_outbox(max_bytes).await
+        self.read_outbox(None, max_bytes).await
+    }
+
+    async fn outbox_after(&self, after: Option<SaveId>, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {
+        self.read_outbox(after, max_bytes).await
     }
 
     async fn waiting(&self) -> Result<u64, StoreError> {

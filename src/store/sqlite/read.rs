@@ -13,7 +13,7 @@ use super::persist::act_of;
 use super::rows::{self, columns};
 use super::setup::{Names, digest_of};
 use super::{Sqlite, failed};
-use crate::domain::ids::{Partition, RecordId, TypeName};
+use crate::domain::ids::{Partition, RecordId, SaveId, TypeName};
 use crate::domain::record::pack::{Values, pack};
 use crate::domain::scope::Named;
 use crate::domain::stamp::Stamp;
@@ -192,11 +192,12 @@ impl Sqlite {
         Ok(changes)
     }
 
-    pub(super) async fn read_outbox(&self, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {
+    pub(super) async fn read_outbox(&self, after: Option<SaveId>, max_bytes: usize) -> Result<Vec<Unsent>, StoreError> {
         let found = sqlx::query(
             "with size as (
                select position, octet_length(body) as bytes
                from outbox
+               where position > coalesce((select position from outbox where save = ?3), -1)
                order by position
                limit ?2
              ),
@@ -211,7 +212,8 @@ impl Sqlite {
              order by o.position",
         );
         let limit = i64::try_from(max_bytes).unwrap_or(i64::MAX);
-        let found = found.bind(limit).bind(PAGE).fetch_all(&self.readers).await.map_err(failed)?;
+        let after = after.map(|after| after.0.to_be_bytes().to_vec());
+        let found = found.bind(limit).bind(PAGE).bind(after).fetch_all(&self.readers).await.map_err(failed)?;
         let unsent = |row| Ok(Unsent { save: save_of(row, 0)?, checked: row.try_get(1).map_err(failed)? });
         found.iter().map(unsent).collect()
     }

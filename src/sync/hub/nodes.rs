@@ -36,6 +36,7 @@ impl Hub {
                     name: node.name,
                     scope: node.scope.to_json(),
                     relays: node.relays,
+                    site: node.site,
                     via: None,
                     enrolled_at: node.enrolled_at,
                     last_contact: contact.as_ref().map(|contact| contact.at),
@@ -64,6 +65,7 @@ impl Hub {
             name: below.name.clone(),
             scope: below.scope.as_ref().map_or_else(|| by.scope.clone(), Scope::to_json),
             relays: false,
+            site: None,
             via: Some(below.via.clone().unwrap_or_else(|| by.name.clone())),
             enrolled_at: by.enrolled_at,
             last_contact: below.last_contact,
@@ -98,6 +100,10 @@ fn read_scope(json: &Value) -> Result<Scope, NodeError> {
     Scope::from_json(json).map_err(|err| NodeError::Invalid(vec![FieldError::new("/scope", "scope", err.to_string())]))
 }
 
+fn read_site(text: &str) -> Result<Option<String>, NodeError> {
+    enrolment::site_name(text).map_err(|why| NodeError::Invalid(vec![FieldError::new("/site", "site", why)]))
+}
+
 #[async_trait]
 impl Nodes for Hub {
     fn meter(&self) -> Option<Arc<Talk>> {
@@ -108,6 +114,25 @@ impl Nodes for Hub {
         let scope = read_scope(&scope)?;
         let (now, secret) = (self.world.now(), self.world.random());
         Ok(enrolment::invite(&*self.store, name, scope, relays, now, secret).await?)
+    }
+
+    async fn invite_to(&self, name: &str, scope: Value, relays: bool, site: &str) -> Result<String, NodeError> {
+        let (scope, site) = (read_scope(&scope)?, read_site(site)?);
+        let (now, secret) = (self.world.now(), self.world.random());
+        Ok(enrolment::invite_to(&*self.store, name, scope, relays, site, now, secret).await?)
+    }
+
+    async fn move_to(&self, id: NodeId, site: &str) -> Result<(), NodeError> {
+        let site = read_site(site)?;
+        // those it leaves are to hear of it, too
+        let before = self.roster().await?;
+        if !enrolment::move_to(&*self.store, id, site).await? {
+            return Err(NodeError::NotFound("node"));
+        }
+        self.cut_peers_of(&before, id);
+        self.tell_peers_of(id).await?;
+        self.recall(id);
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<KnownNode>, NodeError> {
@@ -135,16 +160,20 @@ impl Nodes for Hub {
     }
 
     async fn revoke(&self, id: NodeId) -> Result<(), NodeError> {
+        let before = self.roster().await?;
         let found = enrolment::revoke(&*self.store, id, self.world.now()).await?;
-        self.switchboard.cut(id);
+        self.roster_changed().await;
+        self.cut_peers_of(&before, id);
+        self.recall(id);
         if found { Ok(()) } else { Err(NodeError::NotFound("node")) }
     }
 
     async fn change(&self, id: NodeId, change: NodeChange) -> Result<(), NodeError> {
         let scope = change.scope.as_ref().map(read_scope).transpose()?;
         let found = enrolment::change(&*self.store, id, scope, change.relays).await?;
-        // it says hello when its stream ends, and hears how it stands now
-        self.switchboard.cut(id);
+        // it says hello when its stream ends, and hears how it stands now; so do its peers
+        self.tell_peers_of(id).await?;
+        self.recall(id);
         if found { Ok(()) } else { Err(NodeError::NotFound("node")) }
     }
 }

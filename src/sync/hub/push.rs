@@ -19,8 +19,8 @@ impl Hub {
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(push.saves.len());
         // those that are alike are taken together
         let foreign = push.saves.iter().any(|save| save.author.node != node.id);
-        let revoked = if foreign && node.relays { enrolment::revoked(&*self.store).await? } else { BTreeSet::new() };
-        let mut judged = push.saves.into_iter().map(|save| (self.judge(node, &revoked, &save).err(), save)).peekable();
+        let carries = if foreign { self.carries(node).await? } else { Carries::default() };
+        let mut judged = push.saves.into_iter().map(|save| (self.judge(node, &carries, &save).err(), save)).peekable();
         while let Some((denied, save)) = judged.next() {
             let mut run = vec![(denied, save)];
             let is_denied = run[0].0.is_some();
@@ -85,13 +85,30 @@ impl Hub {
         }
     }
 
-    /// `revoked`: nodes whose saves are not taken from those who send them on either.
-    fn judge(&self, node: &NodeRecord, revoked: &BTreeSet<NodeId>, save: &Save) -> std::result::Result<(), String> {
+    /// For whom else a node may bring saves: one that serves others for anybody, and each for those it met at a site.
+    async fn carries(&self, node: &NodeRecord) -> Result<Carries> {
+        if !node.relays && !node.was_at_a_site() {
+            return Ok(Carries::default());
+        }
+        let mut carries = Carries { any: node.relays, ..Carries::default() };
+        for other in enrolment::nodes(&*self.store).await? {
+            if other.revoked_at.is_some() {
+                carries.revoked.insert(other.id);
+            } else if other.id != node.id && other.has_met(node) {
+                carries.of.insert(other.id);
+                carries.any |= other.relays;
+            }
+        }
+        Ok(carries)
+    }
+
+    fn judge(&self, node: &NodeRecord, carries: &Carries, save: &Save) -> std::result::Result<(), String> {
         let author = save.author.node;
-        if node.revoked_at.is_some() || revoked.contains(&author) {
+        if node.revoked_at.is_some() || carries.revoked.contains(&author) {
             return Err("the device it was made on was revoked".into());
         }
-        if author != node.id && (!node.relays || author == self.identity.node) {
+        let may_bring = author == node.id || carries.any || carries.of.contains(&author);
+        if !may_bring || (author != node.id && author == self.identity.node) {
             return Err("it was not made on the device that brought it".into());
         }
         if save.records.len() > MAX_RECORDS {
@@ -99,6 +116,15 @@ impl Hub {
         }
         if self.relay.is_some() { Ok(()) } else { (self.permits)(save) }
     }
+}
+
+/// See [`Hub::carries`].
+#[derive(Default)]
+struct Carries {
+    any: bool,
+    of: BTreeSet<NodeId>,
+    /// Nodes whose saves are not taken from those who bring them either.
+    revoked: BTreeSet<NodeId>,
 }
 
 fn told(save: SaveId, outcome: store::Verdict) -> Verdict {

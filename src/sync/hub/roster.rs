@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Hub;
-use crate::domain::ids::Partition;
+use crate::domain::ids::{NodeId, Partition};
 use crate::store::StoreError;
 use crate::sync::enrolment::{self, NodeRecord};
 
@@ -19,12 +19,17 @@ pub(super) struct Roster {
     all: Vec<usize>,
     whole: HashMap<String, Vec<usize>>,
     partitions: HashMap<Partition, Vec<usize>>,
+    sites: HashMap<String, Vec<usize>>,
 }
 
 impl Roster {
     fn of(nodes: Vec<NodeRecord>, at: i64) -> Self {
         let (mut all, mut whole, mut partitions) = (Vec::new(), HashMap::new(), HashMap::new());
+        let mut sites = HashMap::new();
         for (place, node) in nodes.iter().enumerate() {
+            if let Some(site) = &node.site {
+                sites.entry(site.clone()).or_insert_with(Vec::new).push(place);
+            }
             let Some(named) = node.scope.named() else {
                 all.push(place);
                 continue;
@@ -36,7 +41,16 @@ impl Roster {
                 whole.entry(name.to_string()).or_insert_with(Vec::new).push(place);
             }
         }
-        Self { at, nodes, all, whole, partitions }
+        Self { at, nodes, all, whole, partitions, sites }
+    }
+
+    pub fn node(&self, id: NodeId) -> Option<&NodeRecord> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// Those at a site.
+    pub fn at_site(&self, site: &str) -> impl Iterator<Item = &NodeRecord> {
+        self.sites.get(site).into_iter().flatten().map(|place| &self.nodes[*place])
     }
 
     /// Those that may hold a partition, each once.
@@ -49,6 +63,11 @@ impl Roster {
 }
 
 impl Hub {
+    /// Something was said of a node: they are looked at anew.
+    pub(super) async fn roster_changed(&self) {
+        *self.roster.lock().await = None;
+    }
+
     /// The nodes as they were a moment ago at most.
     pub(super) async fn roster(&self) -> Result<Arc<Roster>, StoreError> {
         // whoever comes while it is made waits for it
