@@ -51,6 +51,8 @@ pub struct Holds {
     pub parts: Vec<Part>,
     /// `relays` is `yes`: other edges may join this one.
     pub relays: bool,
+    /// The site it is at; empty if at none.
+    pub site: String,
     pub error: Option<String>,
 }
 impl HtmlSafe for Holds {}

@@ -4,7 +4,7 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 
 use super::frame::{Frame, LinkState};
-use super::part::{self, Happening, Link, NodeRow};
+use super::part::{self, Entry, Happening, Link, NodeRow, Tone};
 
 /// `GET /sync`.
 #[derive(Debug, Clone, Default, Template)]
@@ -18,6 +18,8 @@ pub struct SyncPage {
     /// On an edge: what has not left yet, oldest first, and how much there is in all.
     pub waiting: Vec<Waiting>,
     pub waiting_words: String,
+    /// On an edge: the others of its site.
+    pub peers: Option<PeersCard>,
     /// "At last contact, 13:05" and the figures below it.
     pub figures_title: String,
     pub figures: Vec<Figure>,
@@ -46,6 +48,47 @@ pub struct LinkCard {
     pub csrf: String,
 }
 impl HtmlSafe for LinkCard {}
+
+/// The other edges of a site, from one of them. An admin adds one by `POST /sync` with `_do=meet` and its `url`, and takes one away
+/// with `_do=part`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeersCard {
+    pub rows: Vec<PeerRow>,
+    /// What there is to know besides.
+    pub words: String,
+    pub may_change: bool,
+    /// What was typed, and what is wrong with it.
+    pub url: String,
+    pub error: Option<String>,
+}
+
+/// An edge that is asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerRow {
+    /// What it is called, or where it is if that is not known yet.
+    pub name: String,
+    pub url: String,
+    pub tone: Tone,
+    pub icon: &'static str,
+    /// "What is new there comes from it directly, last heard 14:31".
+    pub words: String,
+}
+
+impl PeersCard {
+    fn entry(&self) -> Entry {
+        Entry {
+            id: "peer-url".into(),
+            name: "url",
+            label: "Address of another edge",
+            kind: "url",
+            value: self.url.clone(),
+            hint: "As seen from here, for example http://192.168.1.20:8080",
+            autocomplete: "off",
+            error: self.error.clone(),
+            ..Entry::default()
+        }
+    }
+}
 
 /// A save that has not left yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -38,7 +38,7 @@ use outpost::views::records::{
     TypeHead,
 };
 use outpost::views::session::{LoginPage, Sample, SetupErrors, SetupPage};
-use outpost::views::sync::{Edge, Figure, LinkCard, SyncPage, Waiting};
+use outpost::views::sync::{Edge, Figure, LinkCard, PeerRow, PeersCard, SyncPage, Waiting};
 use outpost::views::types::{Check, DesignPage, Misfit, SchemaFault, TypeRow, TypesPage, Version};
 use outpost::views::users::{NewUser, User, UsersPage};
 use outpost::views::value::{Clock, Shown};

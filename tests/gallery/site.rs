@@ -126,6 +126,27 @@ pub fn edge_sync() -> SyncPage {
         waiting_words: "4 saves, 18 KB".into(),
         figures_title: "At last contact, 13:05".into(),
         figures: vec![figure("Records here", "12,408", "same as the hub"), figure("To fetch", "not known", "since 13:05"), figure("To send", "4", "oldest 13:31"), figure("Types", "3 of 3", "newest versions")],
+        peers: Some(PeersCard {
+            rows: vec![
+                PeerRow {
+                    name: "Platform 9 at http://192.168.1.20:8080".into(),
+                    url: "http://192.168.1.20:8080".into(),
+                    tone: Tone::Ok,
+                    icon: "edge",
+                    words: "Connected since 13:05, last heard 14:31, 12 saves came from it".into(),
+                },
+                PeerRow {
+                    name: "http://192.168.1.21:8080".into(),
+                    url: "http://192.168.1.21:8080".into(),
+                    tone: Tone::Wait,
+                    icon: "cut",
+                    words: "Out of reach since 13:20, not heard yet. It cannot be reached: connection refused.".into(),
+                },
+            ],
+            words: "The hub names Platform 9, Boat Alma here. While it is away, what is new comes from them directly.".into(),
+            may_change: true,
+            ..PeersCard::default()
+        }),
         nodes: vec![node(Tone::Wait, "hub", "Tern Bay hub", "last spoke 13:05"), node(Tone::Ok, "edge", "Platform 7", "this node")],
         contacts: vec![
             Happening { tone: Tone::Wait, what: "No answer from the hub, 9 tries".into(), at: when("2026-05-14T12:31:00Z"), ..Happening::default() },
@@ -181,6 +202,7 @@ pub fn holds(id: &str) -> Holds {
                 ..part("inspection", "Inspections", Some("Site"), "values", "")
             },
         ],
+        site: "Tern Bay".into(),
         relays: true,
         error: None,
     }

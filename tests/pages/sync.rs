@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use outpost::domain::FieldError;
 use outpost::domain::ids::NodeId;
 use outpost::domain::people::{Actor, Role};
 use outpost::domain::protocol::Above;
-use outpost::node::{KnownNode, Link, LinkState, LinkStatus, NodeChange, NodeError, Nodes, Reached, Sites, Sought};
+use outpost::node::{
+    KnownNode, Link, LinkState, LinkStatus, NodeChange, NodeError, Nodes, PeerState, PeerStatus, Peers, Reached, Sites,
+    Sought,
+};
 use outpost::store::{LocalChange, Request};
 use outpost::web::{Demo, DemoPerson, Switch};
 use reqwest::Method;
@@ -20,11 +24,20 @@ use crate::browser::{Beside, PASSWORD, Site};
 use crate::support::BEGIN;
 
 /// A link that is what it is told to be, and says so much of how far records have come.
-struct Held(watch::Sender<LinkStatus>, Mutex<Option<Reached>>);
+struct Held(watch::Sender<LinkStatus>, Mutex<Option<Reached>>, Option<Arc<Hall>>);
 
 impl Held {
     fn new(state: LinkState) -> Arc<Self> {
-        Arc::new(Self(
+        Arc::new(Self::of(state, None))
+    }
+
+    /// With other edges of its site.
+    fn beside(state: LinkState, hall: Arc<Hall>) -> Arc<Self> {
+        Arc::new(Self::of(state, Some(hall)))
+    }
+
+    fn of(state: LinkState, hall: Option<Arc<Hall>>) -> Self {
+        Self(
             watch::Sender::new(LinkStatus {
                 url: "http://hub.example".into(),
                 hub_name: "Tern Bay".into(),
@@ -41,7 +54,8 @@ impl Held {
                 noticed: None,
             }),
             Mutex::default(),
-        ))
+            hall,
+        )
     }
 
     fn set(&self, state: LinkState) {
@@ -75,9 +89,78 @@ impl Link for Held {
         self.0.send_modify(|status| status.noticed = None);
     }
 
+    fn peers(&self) -> Option<Arc<dyn Peers>> {
+        self.2.clone().map(|peers| peers as Arc<dyn Peers>)
+    }
+
     async fn reach(&self, of: &[Sought], _: Duration) -> Vec<Option<Reached>> {
         vec![*self.1.lock().expect("no panic"); of.len()]
     }
+}
+
+/// The others of a site, at addresses.
+#[derive(Default)]
+struct Hall(Mutex<Vec<PeerStatus>>);
+
+#[async_trait]
+impl Peers for Hall {
+    fn list(&self) -> Vec<PeerStatus> {
+        self.0.lock().expect("no panic").clone()
+    }
+
+    fn named(&self) -> Vec<(String, Option<i64>)> {
+        vec![("Platform 9".into(), None)]
+    }
+
+    async fn add(&self, url: &str) -> Result<(), NodeError> {
+        if !url.starts_with("http://") {
+            return Err(NodeError::Invalid(vec![FieldError::new("/url", "url", "that is no address".to_owned())]));
+        }
+        self.0.lock().expect("no panic").push(PeerStatus {
+            url: url.into(),
+            name: Some("Platform 9".into()),
+            state: PeerState::Unreachable,
+            since: BEGIN,
+            last_contact: None,
+            reason: Some("it cannot be reached: connection refused".into()),
+            next_try: None,
+            saves: 2,
+            records: 0,
+            chunks: 0,
+        });
+        Ok(())
+    }
+
+    async fn remove(&self, url: &str) -> Result<(), NodeError> {
+        self.0.lock().expect("no panic").retain(|peer| peer.url != url);
+        Ok(())
+    }
+}
+
+#[actix_web::test]
+async fn an_edge_of_a_site_shows_the_others_and_an_admin_tells_it_where_they_are() {
+    let hall = Arc::new(Hall::default());
+    let link = Held::beside(LinkState::Offline, hall.clone());
+    let site = Site::with(Beside { link: Some(link), ..Beside::default() }).await;
+    let admin = site.browser(Role::Admin).await;
+    admin.get("/sync").await.expect(200).says("Without the hub").says("The hub names Platform 9 here.");
+    let wrong = admin.press("/sync", &[("_do", "meet"), ("url", "platform 9")]).await.expect(422);
+    wrong.says("that is no address");
+    assert!(wrong.has("input[name=url][value='platform 9'][aria-invalid=true]"));
+    let url = "http://192.168.1.20:8080";
+    assert_eq!(admin.press("/sync", &[("_do", "meet"), ("url", url)]).await.led_to(), "/sync");
+    let page = admin.get("/sync").await.expect(200);
+    page.says("Other edges of this site").says("Platform 9 at http://192.168.1.20:8080")
+        .says("Out of reach since 09:00, not heard yet, 2 saves came from it");
+    page.says("It cannot be reached: connection refused.");
+    // who may not change it sees it
+    let staff = site.browser(Role::Staff).await;
+    let page = staff.get("/sync").await.expect(200);
+    page.says("Platform 9 at");
+    assert!(!page.has("button[value=part]") && !page.has("button[value=meet]"));
+    staff.press("/sync", &[("_do", "part"), ("url", url)]).await.expect(403);
+    assert_eq!(admin.press("/sync", &[("_do", "part"), ("url", url)]).await.led_to(), "/sync");
+    assert!(hall.list().is_empty());
 }
 
 #[derive(Default)]

@@ -11,7 +11,7 @@ use super::health::Page;
 use crate::domain::protocol::PROTOCOLS;
 use crate::domain::session::LinkState;
 use crate::meter::Talk;
-use crate::node::{KnownNode, LinkStatus};
+use crate::node::{KnownNode, LinkStatus, PeerState, PeerStatus};
 use crate::web::App;
 
 /// Of so many edges each is told on its own: those that were not heard of for the longest.
@@ -54,6 +54,9 @@ pub async fn conversations(app: &App, named: bool, page: &mut Page) -> Result<()
         if let Some(talk) = link.meter() {
             above(&talk, page);
         }
+        if let Some(known) = link.peers() {
+            peers(&known.list(), named, page);
+        }
     }
     if let Some(nodes) = &app.nodes {
         let known = nodes.list().await?;
@@ -63,6 +66,30 @@ pub async fn conversations(app: &App, named: bool, page: &mut Page) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The other edges of the site, and what came from them.
+fn peers(known: &[PeerStatus], named: bool, page: &mut Page) {
+    page.family("outpost_peers", "gauge", "Other edges of the site that this one asks, by how it stands with them.");
+    for state in PeerState::ALL {
+        let count = known.iter().filter(|peer| peer.state == state).count();
+        page.value("outpost_peers", &[("state", state.as_str())], count);
+    }
+    let sum = |of: fn(&PeerStatus) -> u64| known.iter().map(of).sum::<u64>();
+    page.family("outpost_peer_taken_total", "counter", "What was taken from other edges of the site.");
+    page.value("outpost_peer_taken_total", &[("what", "saves")], sum(|peer| peer.saves));
+    page.value("outpost_peer_taken_total", &[("what", "records")], sum(|peer| peer.records));
+    page.value("outpost_peer_taken_total", &[("what", "chunks")], sum(|peer| peer.chunks));
+    if !named {
+        return;
+    }
+    page.family("outpost_peer_last_contact_timestamp_seconds", "gauge", "When the peer was last heard.");
+    for peer in known {
+        if let Some(at) = peer.last_contact {
+            let labels = [("url", peer.url.as_str()), ("name", peer.name.as_deref().unwrap_or_default())];
+            page.value("outpost_peer_last_contact_timestamp_seconds", &labels, seconds(at));
+        }
+    }
 }
 
 fn state(status: &LinkStatus, page: &mut Page) {

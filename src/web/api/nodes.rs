@@ -11,7 +11,7 @@ use super::write::Who;
 use super::{Problem, body, query, segment, time};
 use crate::domain::ids::NodeId;
 use crate::domain::people::Operation;
-use crate::node::{KnownNode, Link, Node, NodeChange, NodeError, NodeRole, Nodes, settled};
+use crate::node::{KnownNode, Link, Node, NodeChange, NodeError, NodeRole, Nodes, PeerStatus, settled};
 use crate::web::App;
 
 /// `GET /nodes`
@@ -30,7 +30,7 @@ pub async fn invite(
 ) -> Result<HttpResponse, Problem> {
     caller.may(Operation::Administer)?;
     let nodes = nodes(&app)?;
-    let (mut name, mut scope, mut relays) = (String::new(), json!("all"), false);
+    let (mut name, mut scope, mut relays, mut site) = (String::new(), json!("all"), false, String::new());
     for (member, value) in body::json_object(&req, payload).await? {
         match (member.as_str(), value) {
             ("name", Value::String(text)) if text.chars().count() <= 100 => name = text.trim().to_owned(),
@@ -41,13 +41,23 @@ pub async fn invite(
             }
             ("relays", Value::Bool(given)) => relays = given,
             ("relays", _) => return Err(no_switch()),
-            _ => return Err(super::unknown_member(&member, "name, scope and relays")),
+            ("site", value) => site = site_of(&value)?,
+            _ => return Err(super::unknown_member(&member, "name, scope, relays and site")),
         }
     }
-    let token = nodes.invite(&name, scope.clone(), relays).await?;
+    let token = nodes.invite_to(&name, scope.clone(), relays, &site).await?;
     Ok(HttpResponse::Created()
         .insert_header(super::NO_STORE)
-        .json(json!({ "token": token, "name": name, "scope": scope, "relays": relays })))
+        .json(json!({ "token": token, "name": name, "scope": scope, "relays": relays, "site": site })))
+}
+
+/// The name of a site; an empty one, or null, is none.
+fn site_of(value: &Value) -> Result<String, Problem> {
+    match value {
+        Value::Null => Ok(String::new()),
+        Value::String(name) => Ok(name.clone()),
+        _ => Err(Problem::member("/site", "type", "The site is a name, or null.")),
+    }
 }
 
 fn no_switch() -> Problem {
@@ -76,6 +86,7 @@ pub async fn change(
     caller.may(Operation::Administer)?;
     let below = nodes(&app)?;
     let mut change = NodeChange::default();
+    let mut site = None;
     for (member, value) in body::json_object(&req, payload).await? {
         match (member.as_str(), value) {
             ("scope", value) => {
@@ -84,11 +95,18 @@ pub async fn change(
             }
             ("relays", Value::Bool(given)) => change.relays = Some(given),
             ("relays", _) => return Err(no_switch()),
-            _ => return Err(super::unknown_member(&member, "scope and relays")),
+            ("site", value) => site = Some(site_of(&value)?),
+            _ => return Err(super::unknown_member(&member, "scope, relays and site")),
         }
     }
     let id = node_id(&req)?;
-    below.change(id, change).await?;
+    // one that is of no use changes nothing
+    if let Some(site) = &site {
+        below.move_to(id, site).await?;
+    }
+    if site.is_none() || change != NodeChange::default() {
+        below.change(id, change).await?;
+    }
     one(below, id).await
 }
 
@@ -121,6 +139,7 @@ fn shown(known: &KnownNode) -> Value {
         "name": known.name,
         "scope": known.scope,
         "relays": known.relays,
+        "site": known.site,
         "via": known.via,
         "enrolled_at": time::text(known.enrolled_at),
         "last_contact": known.last_contact.map(time::text),
@@ -167,6 +186,22 @@ fn steered<'a>(app: &'a App, caller: &Caller) -> Result<&'a dyn Link, Problem> {
     app.link.as_deref().ok_or_else(|| Problem::conflict("This node is the hub; it has no link upwards."))
 }
 
+/// Another edge of the site.
+fn peer(peer: &PeerStatus) -> Value {
+    json!({
+        "url": peer.url,
+        "name": peer.name,
+        "state": peer.state,
+        "since": time::text(peer.since),
+        "last_contact": peer.last_contact.map(time::text),
+        "reason": peer.reason,
+        "next_try": peer.next_try.map(time::text),
+        "saves": peer.saves,
+        "records": peer.records,
+        "chunks": peer.chunks,
+    })
+}
+
 /// Files that have to travel.
 fn files(node: &Node) -> Value {
     let (out, to_fetch) = node.blobs().map(|blobs| blobs.travelling()).unwrap_or_default();
@@ -211,6 +246,14 @@ async fn status(app: &App) -> Result<HttpResponse, Problem> {
         "clock_ahead_ms": status.clock_ahead,
         "files": files(node),
     });
+    if let Some(peers) = link.peers() {
+        said["peers"] = peers.list().iter().map(peer).collect();
+        said["site"] = peers
+            .named()
+            .into_iter()
+            .map(|(name, asked)| json!({"name": name, "asked": asked.map(time::text)}))
+            .collect();
+    }
     if let Some(at) = status.noticed {
         said["upstream"]["noticed"] = json!(time::text(at));
     }

@@ -12,7 +12,7 @@ use crate::web::sent::Fields;
 const NONE: &str = "(empty)";
 
 /// The form for a scope. `id` tells it from others on the page.
-pub fn form(node: &Node, id: &str, scope: &Value, relays: bool) -> Holds {
+pub fn form(node: &Node, id: &str, scope: &Value, relays: bool, site: &str) -> Holds {
     let parts = types(node).into_iter().map(|found| {
         let given = scope.get(found.name.as_str());
         let choice = match given {
@@ -23,7 +23,8 @@ pub fn form(node: &Node, id: &str, scope: &Value, relays: bool) -> Holds {
         let lines = given.and_then(Value::as_array).into_iter().flatten().map(line);
         part(&found, choice, lines.collect::<Vec<_>>().join("\n"))
     });
-    Holds { id: id.into(), everything: !scope.is_object(), parts: parts.collect(), relays, error: None }
+    let everything = !scope.is_object();
+    Holds { id: id.into(), everything, parts: parts.collect(), relays, site: site.into(), error: None }
 }
 
 /// Reads what was chosen; `Err` is the form as it was sent, with what is wrong in it. Of the scope that stands is kept what
@@ -58,7 +59,8 @@ pub fn read(node: &Node, id: &str, fields: &Fields, standing: &Value) -> Result<
         parts.push(part);
     }
     if parts.iter().any(|part| part.error.is_some()) {
-        return Err(Holds { id: id.into(), everything: false, parts, relays: relays(fields), error: None });
+        let (relays, site) = (relays(fields), site(fields).to_owned());
+        return Err(Holds { id: id.into(), everything: false, parts, relays, site, error: None });
     }
     Ok(Value::Object(scope))
 }
@@ -66,6 +68,11 @@ pub fn read(node: &Node, id: &str, fields: &Fields, standing: &Value) -> Result<
 /// Whether it was ticked that the edge may serve others.
 pub fn relays(fields: &Fields) -> bool {
     fields.get("relays") == "yes"
+}
+
+/// The site that was typed; empty for none.
+pub fn site(fields: &Fields) -> &str {
+    fields.get("site").trim()
 }
 
 fn types(node: &Node) -> Vec<std::sync::Arc<Type>> {

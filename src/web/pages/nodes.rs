@@ -41,8 +41,9 @@ async fn page(signed: &Signed) -> Result<NodesPage, WebError> {
         holds: None,
     };
     let edges = known.into_iter().map(|node| Row {
-        holds: (!node.revoked && node.via.is_none())
-            .then(|| holds::form(signed.node(), &format!("holds-{}", node.id), &node.scope, node.relays)),
+        holds: (!node.revoked && node.via.is_none()).then(|| {
+            holds::form(signed.node(), &format!("holds-{}", node.id), &node.scope, node.relays, site_of(&node))
+        }),
         id: node.id.to_string(),
         tone: if node.revoked {
             Tone::Plain
@@ -55,7 +56,11 @@ async fn page(signed: &Signed) -> Result<NodesPage, WebError> {
         },
         icon: if node.revoked { "cut" } else { "edge" },
         words: words(&node, &clock),
-        scope: if node.revoked { String::new() } else { scope_words(&node.scope) },
+        scope: match &node.site {
+            _ if node.revoked => String::new(),
+            Some(site) => format!("{}, at {site}", scope_words(&node.scope)),
+            None => scope_words(&node.scope),
+        },
         is_this: false,
         is_revoked: node.revoked,
         name: match &node.via {
@@ -64,8 +69,12 @@ async fn page(signed: &Signed) -> Result<NodesPage, WebError> {
         },
     });
     let nodes = std::iter::once(this).chain(edges).collect();
-    let holds = holds::form(signed.node(), NEW, &json!("all"), false);
+    let holds = holds::form(signed.node(), NEW, &json!("all"), false, "");
     Ok(NodesPage { frame: signed.frame(Here::Nodes).await?, nodes, holds, ..NodesPage::default() })
+}
+
+fn site_of(node: &KnownNode) -> &str {
+    node.site.as_deref().unwrap_or_default()
 }
 
 /// The nodes below, for an admin of a hub.
@@ -137,7 +146,8 @@ pub async fn invite(sent: Sent) -> WebResult {
         Ok(wanted) => wanted,
         Err(holds) => return refused(&NodesPage { name: name.into(), holds, ..page(&sent).await? }),
     };
-    match below.invite(name, wanted.clone(), holds::relays(&sent.fields)).await {
+    let (relays, at) = (holds::relays(&sent.fields), holds::site(&sent.fields));
+    match below.invite_to(name, wanted.clone(), relays, at).await {
         Ok(token) => {
             let fresh = Fresh {
                 command: format!("outpost join {} --token {token}", own_address(&sent)),
@@ -146,8 +156,7 @@ pub async fn invite(sent: Sent) -> WebResult {
             shown(&NodesPage { fresh: Some(fresh), ..page(&sent).await? })
         }
         Err(NodeError::Invalid(errors)) => {
-            let holds =
-                Holds { error: others(&errors), ..holds::form(sent.node(), NEW, &wanted, holds::relays(&sent.fields)) };
+            let holds = Holds { error: others(&errors), ..holds::form(sent.node(), NEW, &wanted, relays, at) };
             let name_error = message(&errors, "name");
             refused(&NodesPage { name: name.into(), name_error, holds, ..page(&sent).await? })
         }
@@ -175,13 +184,21 @@ fn own_address(signed: &Signed) -> String {
 /// Says anew what a node holds.
 async fn rescope(sent: &Sent, below: &dyn Nodes, known: &KnownNode) -> WebResult {
     let (id, relays) = (format!("holds-{}", known.id), holds::relays(&sent.fields));
+    let at = holds::site(&sent.fields);
     let wrong = match holds::read(sent.node(), &id, &sent.fields, &known.scope) {
         Err(wrong) => wrong,
         Ok(scope) => {
-            match below.change(known.id, NodeChange { scope: Some(scope.clone()), relays: Some(relays) }).await {
+            let change = NodeChange { scope: Some(scope.clone()), relays: Some(relays) };
+            // one that is of no use changes nothing
+            let moved = if at == site_of(known) { Ok(()) } else { below.move_to(known.id, at).await };
+            let changed = match moved {
+                Ok(()) => below.change(known.id, change).await,
+                Err(err) => Err(err),
+            };
+            match changed {
                 Ok(()) => return sent.done("/nodes", Done::Changed),
                 Err(NodeError::Invalid(errors)) => {
-                    Holds { error: others(&errors), ..holds::form(sent.node(), &id, &scope, relays) }
+                    Holds { error: others(&errors), ..holds::form(sent.node(), &id, &scope, relays, at) }
                 }
                 Err(err) => return Err(err.into()),
             }

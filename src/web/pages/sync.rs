@@ -4,22 +4,25 @@ use std::time::Duration;
 
 use super::nodes::{is_silent, scope_words, words as node_words};
 use super::read::{Names, Readings, address};
+use super::sign::message;
 use crate::domain::ids::TypeName;
 use crate::domain::people::{Operation, Role};
 use crate::domain::save::Save;
-use crate::node::{Holder, KnownNode, Link as NodeLink, LinkState, LinkStatus};
+use crate::node::{
+    Holder, KnownNode, Link as NodeLink, LinkState, LinkStatus, NodeError, PeerState, PeerStatus, Peers,
+};
 use crate::store::Held;
 use crate::views::file::size_words;
 use crate::views::frame::{self, Here};
 use crate::views::part::{Link, NodeRow, Tone, counted, grouped};
 use crate::views::records::Places;
-use crate::views::sync::{Edge, Figure, LinkCard, SyncPage, Waiting};
+use crate::views::sync::{Edge, Figure, LinkCard, PeerRow, PeersCard, SyncPage, Waiting};
 use crate::views::value::Clock;
 use crate::web::error::{WebError, WebResult};
 use crate::web::frame::{hub_name, state};
-use crate::web::htmx::{Htmx, show as shown};
+use crate::web::htmx::{Htmx, refused, show as shown};
 use crate::web::sent::Sent;
-use crate::web::session::Signed;
+use crate::web::session::{Done, Signed};
 use crate::web::travel::ago;
 
 /// As many saves as are shown one by one.
@@ -81,11 +84,93 @@ async fn of_edge(signed: &Signed, link: &dyn NodeLink) -> Result<SyncPage, WebEr
         ),
         link: Some(card(signed, &status)),
         waiting: waiting(signed).await?,
+        peers: link.peers().and_then(|known| peers(signed, &*known)),
         waiting_words: if total == 0 { String::new() } else { counted(total, "save", "saves") },
         figures_title,
         figures,
         ..SyncPage::default()
     })
+}
+
+/// The other edges of the site; nothing, where there are none.
+fn peers(signed: &Signed, known: &dyn Peers) -> Option<PeersCard> {
+    let (list, named) = (known.list(), known.named());
+    if list.is_empty() && named.is_empty() {
+        return None;
+    }
+    let clock = signed.clock();
+    let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+    let words = match (names.as_slice(), list.as_slice()) {
+        ([], _) => "The hub names no other edge of this site any more.".to_owned(),
+        (names, []) => format!(
+            "The hub names {} here. Once this edge is told where they are, what is saved on one comes to the others without the hub.",
+            names.join(", ")
+        ),
+        (names, _) => {
+            format!("The hub names {} here. While it is away, what is new comes from them directly.", names.join(", "))
+        }
+    };
+    Some(PeersCard {
+        rows: list.iter().map(|peer| peer_row(peer, &clock)).collect(),
+        words,
+        may_change: signed.session.role >= Role::Admin,
+        ..PeersCard::default()
+    })
+}
+
+fn peer_row(peer: &PeerStatus, clock: &Clock) -> PeerRow {
+    let since = clock.when_millis(peer.since).words;
+    let (tone, icon, state) = match peer.state {
+        PeerState::Connected => (Tone::Ok, "edge", format!("Connected since {since}")),
+        PeerState::Resting => (Tone::Ok, "edge", format!("Resting since {since}")),
+        PeerState::Asleep => (Tone::Plain, "edge", "Not asked yet".to_owned()),
+        PeerState::Paused => (Tone::Wait, "edge", format!("Paused since {since}")),
+        PeerState::Unreachable => (Tone::Wait, "cut", format!("Out of reach since {since}")),
+        PeerState::Refused => (Tone::Stop, "cut", format!("Refused since {since}")),
+    };
+    let heard = match peer.last_contact {
+        Some(at) => format!("last heard {}", clock.when_millis(at).words),
+        None => "not heard yet".to_owned(),
+    };
+    let taken = Some(peer.saves).filter(|n| *n > 0).map(|n| format!(", {} came from it", counted(n, "save", "saves")));
+    let reason = peer.reason.as_deref().map(|reason| {
+        let reason = crate::web::error::capital(reason.trim_end_matches('.'));
+        // what a command line says better is said there
+        format!(". {}.", reason.replace('`', ""))
+    });
+    PeerRow {
+        name: match &peer.name {
+            Some(name) => format!("{name} at {}", peer.url),
+            None => peer.url.clone(),
+        },
+        url: peer.url.clone(),
+        tone,
+        icon,
+        words: format!("{state}, {heard}{}{}", taken.unwrap_or_default(), reason.unwrap_or_default()),
+    }
+}
+
+/// Adds an edge that is asked, or takes one away.
+async fn change_peers(sent: &Sent, link: &dyn NodeLink) -> WebResult {
+    sent.may(Operation::Administer)?;
+    let known = link.peers().ok_or(WebError::Nowhere)?;
+    let url = sent.fields.get("url").trim();
+    let done = match sent.fields.get("_do") {
+        "meet" => known.add(url).await,
+        _ => known.remove(url).await,
+    };
+    match done {
+        Ok(()) => sent.done("/sync", Done::Changed),
+        Err(NodeError::Invalid(errors)) => {
+            let mut page = of_edge(sent, link).await?;
+            if let Some(card) = &mut page.peers {
+                card.url = url.to_owned();
+                card.error = message(&errors, "url");
+            }
+            refused(&page)
+        }
+        Err(err) => Err(err.into()),
+    }
 }
 
 fn card(signed: &Signed, status: &LinkStatus) -> LinkCard {
@@ -330,10 +415,13 @@ fn place(holder: &Holder, clock: &Clock) -> NodeRow {
     NodeRow { tone, icon, name, words }
 }
 
-/// `POST /sync`: now, pause, resume.
+/// `POST /sync`: now, pause, resume; which other edges are asked.
 pub async fn steer(sent: Sent) -> WebResult {
     sent.may(Operation::Link)?;
     let link = sent.app.link.clone().ok_or(WebError::Nowhere)?;
+    if matches!(sent.fields.get("_do"), "meet" | "part") {
+        return change_peers(&sent, &*link).await;
+    }
     let mut status = link.watch();
     let before = status.borrow_and_update().clone();
     match sent.fields.get("_do") {
