@@ -10,6 +10,7 @@ mod doctor;
 mod figures;
 mod forgetting;
 mod joining;
+mod peers;
 mod quarantine;
 mod reaching;
 mod records;

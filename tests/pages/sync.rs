@@ -150,7 +150,8 @@ async fn an_edge_of_a_site_shows_the_others_and_an_admin_tells_it_where_they_are
     let url = "http://192.168.1.20:8080";
     assert_eq!(admin.press("/sync", &[("_do", "meet"), ("url", url)]).await.led_to(), "/sync");
     let page = admin.get("/sync").await.expect(200);
-    page.says("Other edges of this site").says("Platform 9 at http://192.168.1.20:8080")
+    page.says("Other edges of this site")
+        .says("Platform 9 at http://192.168.1.20:8080")
         .says("Out of reach since 09:00, not heard yet, 2 saves came from it");
     page.says("It cannot be reached: connection refused.");
     // who may not change it sees it
