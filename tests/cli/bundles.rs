@@ -116,6 +116,20 @@ fn what_is_saved_on_either_side_comes_over_on_a_stick_and_a_link_afterwards_has_
 }
 
 #[test]
+fn a_bundle_holds_all_that_waits_however_much_that_is() {
+    let site = Site::new();
+    // more than are ever read at once
+    let lines: String = (0..5_400).map(|n| format!("{{\"title\":\"order {n:04}\"}}\n")).collect();
+    run_with(&site.edge, &["records", "import", "work-order", "-"], &lines).good();
+    assert_eq!(waiting(&site.edge), 5_400);
+    let taken = import(&site.hub, &site.up("many.up")).json();
+    assert_eq!(taken["saves"], json!(5_400), "{taken}");
+    let taken = import(&site.edge, &site.down("many.down")).json();
+    assert_eq!(taken["acknowledged"], json!(5_400), "{taken}");
+    assert_eq!(waiting(&site.edge), 0);
+}
+
+#[test]
 fn bundles_go_in_and_out_while_both_sides_serve() {
     let site = Site::new();
     // at another address than the edge knows

@@ -25,8 +25,6 @@ const UP: &str = "up";
 const DOWN: &str = "down";
 /// About so many bytes of saves are one push.
 const PUSH_BYTES: usize = 1 << 20;
-/// All of an outbox.
-const EVERYTHING: usize = 1 << 40;
 
 /// An edge, as far as its bundles concern it. Nothing of a link may be carried out meanwhile.
 pub struct EdgeSide {
@@ -138,29 +136,31 @@ impl EdgeSide {
             let told = Told { incarnation: self.incarnation().await?, partitions: reached.collect(), below };
             packed.push(pack(&Piece::Told(told)));
         }
-        let unsent = self.store.outbox(EVERYTHING).await?;
+        // if the last one went by itself meanwhile, all are in it once more, which does no harm
+        let unsent = self.store.outbox_after(after, room).await?;
         // one that was saved since this began goes with the next, as it is dated then
         let saves: Vec<Save> =
             unsent.into_iter().take_while(|unsent| unsent.checked).map(|unsent| unsent.save).collect();
-        // if the last one went by itself meanwhile, all are in it once more, which does no harm
-        let from = saves.iter().position(|save| Some(save.id) == after).map_or(0, |at| at + 1);
-        let (mut bytes, mut last) = (0, None);
-        let mut rest = saves.into_iter().skip(from).peekable();
-        while bytes < room && rest.peek().is_some() {
+        let last = saves.last().map(|save| save.id);
+        let mut rest = saves.into_iter().peekable();
+        while rest.peek().is_some() {
             let mut push = Push { since: 0, saves: Vec::new() };
             let mut size = 0;
             while size < PUSH_BYTES
                 && let Some(save) = rest.next()
             {
                 size += serde_json::to_string(&save).map_or(0, |text| text.len());
-                last = Some(save.id);
                 push.saves.push(save);
             }
-            let piece = pack(&Piece::Push(push));
-            bytes += piece.len();
-            packed.push(piece);
+            packed.push(pack(&Piece::Push(push)));
         }
-        let next = rest.peek().is_some().then_some(Next::Up { begun: true, after: last });
+        let next = match last {
+            Some(_) => {
+                let more = self.store.outbox_after(last, 1).await?;
+                more.first().is_some_and(|unsent| unsent.checked).then_some(Next::Up { begun: true, after: last })
+            }
+            None => None,
+        };
         if next.is_none() {
             packed.push(pack(&Piece::End));
         }
@@ -240,11 +240,17 @@ impl EdgeSide {
     async fn received(&self, verdicts: Vec<Verdict>) -> Result<u64, BundleError> {
         let before = self.store.waiting().await?;
         if verdicts.iter().any(|verdict| verdict.refused.is_some()) {
-            for unsent in self.store.outbox(EVERYTHING).await? {
-                let about = verdicts.iter().find(|verdict| verdict.save == unsent.save.id);
-                if let Some(reason) = about.and_then(|verdict| verdict.refused.clone()) {
-                    put_aside(&*self.store, unsent.save, reason, self.now()).await?;
+            let mut after = None;
+            loop {
+                let unsent = self.store.outbox_after(after, PUSH_BYTES).await?;
+                let Some(last) = unsent.last().map(|unsent| unsent.save.id) else { break };
+                for unsent in unsent {
+                    let about = verdicts.iter().find(|verdict| verdict.save == unsent.save.id);
+                    if let Some(reason) = about.and_then(|verdict| verdict.refused.clone()) {
+                        put_aside(&*self.store, unsent.save, reason, self.now()).await?;
+                    }
                 }
+                after = Some(last);
             }
         }
         let saves = verdicts.into_iter().map(|verdict| verdict.save).collect();
