@@ -32,6 +32,15 @@ impl Nodes for OneNode {
         Ok(())
     }
 
+    async fn move_to(&self, id: NodeId, site: &str) -> Result<(), NodeError> {
+        let mut known = self.0.lock().expect("no panic");
+        if known.id != id || known.revoked {
+            return Err(NodeError::NotFound("node"));
+        }
+        known.site = Some(site.to_owned()).filter(|site| !site.is_empty());
+        Ok(())
+    }
+
     async fn change(&self, id: NodeId, change: NodeChange) -> Result<(), NodeError> {
         let mut known = self.0.lock().expect("no panic");
         if known.id != id || known.revoked {
@@ -95,11 +104,15 @@ async fn a_hub_lists_invites_and_withdraws_nodes() {
         json!({ "scope": null }),
         json!({ "name": "x" }),
         json!({ "relays": 1 }),
+        json!({ "site": 7 }),
         json!([]),
     ] {
         change(&bad).await.problem(422);
     }
     assert_eq!(change(&json!({ "relays": true })).await.expect(200)["relays"], true);
+    assert_eq!(change(&json!({ "site": "Tern Bay" })).await.expect(200)["site"], "Tern Bay");
+    assert_eq!(change(&json!({ "site": null, "relays": true })).await.expect(200)["site"], Value::Null);
+    assert_eq!(hub.post("/nodes/invitations", &json!({ "site": "Tern Bay" })).await.expect(201)["site"], "Tern Bay");
     assert_eq!(change(&json!({})).await.expect(200)["scope"], json!({ "inspection": true }));
     hub.send(hub.request(Method::PATCH, "/nodes/000000000000ed9f").json(&json!({ "scope": "all" }))).await.problem(404);
     assert_eq!(hub.delete("/nodes/000000000000ed9e").await.expect(200)["revoked"], true);

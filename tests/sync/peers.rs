@@ -6,6 +6,7 @@ use std::time::Duration;
 use outpost::domain::ids::{Partition, SaveId};
 use outpost::domain::peer::{Ask, Meet, Met, Peer, Sealed, SessionKey, Told, Way};
 use outpost::domain::protocol::Push;
+use outpost::domain::scope::Scope;
 use outpost::domain::session::LinkState;
 use outpost::domain::snapshot::ChunkHash;
 use outpost::node::{Link as _, Nodes, PeerState, Peers as _};
@@ -567,4 +568,103 @@ async fn a_chunk_that_is_not_what_it_is_called_is_thrown_away_and_that_edge_not_
     let chunks: Vec<u64> = new.peers.list().iter().map(|peer| peer.chunks).collect();
     assert_eq!(chunks.iter().sum::<u64>(), all);
     stop(&hub, &[&old, &new]).await;
+}
+
+/// Numbers that follow from one another.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, many: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % many
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_saved_moved_cut_and_joined_in_between_all_end_with_what_the_hub_has() {
+    for seed in 1..=3 {
+        let mut dice = Dice(seed);
+        let hub = HubNode::start(Kind::Model).await;
+        let scopes =
+            [json!("all"), json!({"note": true, "job": ["p7", "p8"]}), json!({"note": true, "job": ["p8", "p9"]})];
+        let mut edges = Vec::new();
+        for (n, scope) in scopes.iter().enumerate() {
+            edges.push(at(&hub, "bay", &format!("edge {n}"), Kind::Model, scope.clone()).await);
+        }
+        let mut keys: Vec<Key> = Vec::new();
+        for n in 0..4 {
+            keys.push(hub.person.create(note(), json!({"title": n})).await);
+            keys.push(hub.person.create(job(), json!({"title": n, "site": format!("p{}", 7 + n % 3)})).await);
+        }
+        for (n, (edge, _)) in edges.iter().enumerate() {
+            named(edge, 2).await;
+            for (_, url) in edges.iter().enumerate().filter(|(other, _)| *other != n).map(|(_, other)| other) {
+                edge.meets(url).await;
+            }
+        }
+        for step in 0..120 {
+            let who = dice.below(4);
+            let person = edges.get(who).map_or(&hub.person, |(edge, _)| &edge.person);
+            match dice.below(8) {
+                0 | 1 if who < 3 => {
+                    let (edge, _) = &edges[who];
+                    edge.switch.set(!edge.switch.is_up());
+                    edge.link.sync_now();
+                }
+                2 => keys.push(person.create(note(), json!({"title": step})).await),
+                3 => {
+                    let site = format!("p{}", 7 + dice.below(3));
+                    keys.push(person.create(job(), json!({"title": step, "site": site})).await);
+                }
+                other => {
+                    let key = keys[dice.below(keys.len())].clone();
+                    let site = format!("p{}", 7 + dice.below(3));
+                    // only what is there can be edited
+                    if person.value(&key, "/title").await.is_some() {
+                        match other {
+                            4 if key.0 == job() => person.set(&key, "/site", json!(site)).await,
+                            5 => person.bin(&key, dice.below(2) == 0).await,
+                            _ => person.set(&key, "/title", json!(step)).await,
+                        }
+                    }
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(dice.below(25) as u64)).await;
+        }
+        for (edge, _) in &edges {
+            edge.switch.set(true);
+            edge.link.sync_now();
+        }
+        let mut at_hub = BTreeMap::new();
+        for _ in 0..100 {
+            for (edge, _) in &edges {
+                edge.until_in_step().await;
+            }
+            let before = digests(&*hub.store).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            at_hub = digests(&*hub.store).await;
+            let mut waiting = 0;
+            for (edge, _) in &edges {
+                waiting += edge.store.waiting().await.expect("the store works");
+            }
+            let in_step = edges.iter().all(|(edge, _)| edge.link.status().in_step);
+            if before == at_hub && waiting == 0 && in_step {
+                break;
+            }
+        }
+        for ((edge, _), scope) in edges.iter().zip(&scopes) {
+            let scope = Scope::from_json(scope).expect("a scope");
+            let mine: BTreeMap<_, _> = at_hub
+                .iter()
+                .filter(|(partition, _)| scope.contains(partition))
+                .map(|(key, sum)| (key.clone(), *sum))
+                .collect();
+            assert_eq!(digests(&*edge.store).await, mine, "seed {seed}");
+            assert_eq!(edge.store.waiting().await.expect("the store works"), 0);
+            let told = edge.link.meter().expect("it counts");
+            assert_eq!(told.healed.get(), 0, "seed {seed}: no digest ever differed");
+        }
+        let all: Vec<&EdgeNode> = edges.iter().map(|(edge, _)| edge).collect();
+        stop(&hub, &all).await;
+    }
 }

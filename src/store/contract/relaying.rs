@@ -5,6 +5,7 @@ use super::*;
 
 contract!(
     what_a_node_below_saved_is_sent_on_as_it_came,
+    what_waits_to_be_sent_is_read_from_behind_any_save_on,
     a_save_that_comes_again_with_other_stamps_follows_the_first,
     those_below_hear_of_a_record_that_an_edge_drops,
     those_below_let_go_of_a_record_that_came_back_to_an_edge_elsewhere,
@@ -46,6 +47,31 @@ async fn what_a_node_below_saved_is_sent_on_as_it_came(kind_of: Kind) {
     assert!(entries(hub.held("note", 1).await) && entries(between.held("note", 1).await));
     hub.check().await;
     between.check().await;
+}
+
+async fn what_waits_to_be_sent_is_read_from_behind_any_save_on(kind_of: Kind) {
+    let (_, between, below) = pair(kind_of).await;
+    for n in 1..=4 {
+        below.create("note", n, json!({"n": n})).await;
+    }
+    let all: Vec<SaveId> = below.unsent(1 << 20).await.iter().map(|save| save.id).collect();
+    let behind = async |site: &Site, after: Option<SaveId>, max_bytes: usize| -> Vec<SaveId> {
+        let unsent = site.store.outbox_after(after, max_bytes).await.expect("works");
+        unsent.iter().map(|unsent| unsent.save.id).collect()
+    };
+    assert_eq!(behind(&below, None, 1 << 20).await, all);
+    assert_eq!(behind(&below, Some(all[1]), 1 << 20).await, all[2..]);
+    assert_eq!(behind(&below, Some(all[1]), 1).await, all[2..3], "at least one");
+    assert!(behind(&below, Some(all[3]), 1 << 20).await.is_empty());
+    assert_eq!(behind(&below, Some(SaveId(77)), 1 << 20).await, all, "of what is not there it begins at the beginning");
+    below.write(Request::Acknowledge(vec![all[0]])).await;
+    assert_eq!(behind(&below, Some(all[0]), 1 << 20).await, all[1..]);
+    // what was taken from others stands where it came
+    let theirs = below.unsent(1 << 20).await;
+    between.create("note", 9, json!({"n": 9})).await;
+    let own = behind(&between, None, 1 << 20).await;
+    between.write(relayed(theirs, between.now())).await;
+    assert_eq!(behind(&between, Some(own[0]), 1 << 20).await, all[1..]);
 }
 
 async fn a_save_that_comes_again_with_other_stamps_follows_the_first(kind_of: Kind) {
