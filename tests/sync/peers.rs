@@ -352,6 +352,36 @@ async fn one_that_was_revoked_or_is_of_another_site_gets_and_gives_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_peer_brings_of_one_that_was_revoked_goes_to_quarantine() {
+    let hub = HubNode::start(Kind::Sqlite).await;
+    let edges = ring(&hub, Kind::Sqlite, 2).await;
+    let (one, two) = (&edges[0], &edges[1]);
+    cut(&[one, two]).await;
+    let taken = one.person.create(note(), json!({"title": "of a lost device"})).await;
+    two.person.sees(&taken, "/title", json!("of a lost device")).await;
+    let own = two.person.create(note(), json!({"title": "of this one"})).await;
+    hub.hub.revoke(one.identity.node).await.expect("it is known");
+    two.switch.set(true);
+    hub.person.sees(&own, "/title", json!("of this one")).await;
+    two.until_in_step().await;
+    assert_eq!(hub.person.value(&taken, "/title").await, None);
+    two.person.is_gone(&taken).await;
+    let entries: u64 = hub
+        .store
+        .tallies()
+        .await
+        .expect("the store works")
+        .iter()
+        .filter(|tally| tally.type_name.as_str() == "_quarantine")
+        .map(|tally| tally.living)
+        .sum();
+    assert_eq!(entries, 1);
+    two.until_in_step().await;
+    assert_eq!(digests(&*two.store).await, digests(&*hub.store).await);
+    stop(&hub, &[one, two]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_hub_judges_a_save_that_a_peer_brings_by_the_rights_of_its_author() {
     let hub = HubNode::start(Kind::Sqlite).await;
     let record = hub.person.create(note(), json!({"title": "t", "status": "open"})).await;
