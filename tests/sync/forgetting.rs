@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use outpost::domain::ids::TypeName;
+use outpost::domain::protocol::{Enrol, Hello};
 use outpost::domain::session::LinkState;
 use outpost::node::{BackedUp, Keeping, Link as _, Order};
 use outpost::store::{Held, LocalChange, Query, REMAINS, Request, Store, kept_save};
@@ -159,6 +160,34 @@ async fn a_node_that_was_silent_for_too_long_comes_back_with_all_it_saved_and_no
         edge.stop().await;
         hub.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_with_a_program_that_cannot_compare_is_waited_for_however_long_it_is_silent() {
+    let hub = HubNode::start(Kind::Model).await;
+    let record = hub.person.create(note(), json!({"title": "t"})).await;
+    hub.person.bin(&record, true).await;
+    let token = hub.invite(json!("all")).await;
+    let enrol = Enrol { token, name: String::new(), secret: "PDaJ5Gd2Tmyl7nVqD0J4jw".into() };
+    let enrolled = hub.hub.enrol(&enrol).await.expect("it is let in");
+    let node = hub.hub.authenticate(Some(&enrolled.credential)).await.expect("it is known");
+    let said = json!({
+        "protocols": [1], "node": enrolled.node, "incarnation": "3fea78414035df00", "clock": 0, "waiting": 0, "in_step": false, "partitions": [],
+    });
+    let old: Hello = serde_json::from_value(said).expect("a hello of before");
+    hub.hub.hello(&node, &old).await.expect("it is welcome");
+    order(&hub, &record).await;
+    waits_for(&hub, -1).await;
+    hub.hub.forget().await.expect("the store works");
+    assert!(is_here(&*hub.store, &record).await, "it was not told that the record is in the bin");
+    hub.until_it_knows(|node| !node.silent).await;
+
+    // with a new program it can be told what it missed
+    hub.hub.hello(&node, &Hello { attempt: Some(1), ..old }).await.expect("it is welcome");
+    hub.hub.forget().await.expect("the store works");
+    assert!(!is_here(&*hub.store, &record).await);
+    hub.until_it_knows(|node| node.silent).await;
+    hub.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -121,9 +121,7 @@ impl Hub {
     /// The nodes that are not waited for any more: all that is known of them is older than the limit.
     pub(super) async fn silent(&self) -> Result<Vec<NodeId>, StoreError> {
         let limit = Keeping::load(&*self.store).await?.silent;
-        let heard = lives::heard(&*self.store).await?;
-        let now = self.world.now();
-        Ok(heard.into_iter().filter(|(_, heard)| now.saturating_sub(*heard) > limit).map(|(node, _)| node).collect())
+        lives::silent(&*self.store, self.world.now().saturating_sub(limit)).await
     }
 
     async fn known(&self, keeping: &Keeping) -> Result<Known, StoreError> {

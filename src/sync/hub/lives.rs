@@ -31,6 +31,21 @@ pub(super) struct Life {
     heard: i64,
     /// How far it was when it last had nothing to send: what it may still bring up was made after these numbers.
     acknowledged: Option<Acknowledged>,
+    /// It has an old program, which cannot compare what it holds with the hub.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    old: bool,
+}
+
+impl Life {
+    fn begun(now: i64) -> Self {
+        Self { ratchet: None, since: now, heard: now, acknowledged: None, old: false }
+    }
+
+    /// Whether nothing may be forgotten that it does not know. Whoever cannot compare is waited for until it can, for it
+    /// would never be rid of what the hub has forgotten.
+    fn is_waited_for(&self, since: i64) -> bool {
+        self.heard >= since || self.old
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,7 +106,7 @@ pub(super) async fn told(
     loop {
         let standing = store.local(KIND, &key).await?;
         let known = standing.clone().map(read).transpose()?;
-        let mut life = known.unwrap_or(Life { ratchet: None, since: now, heard: now, acknowledged: None });
+        let mut life = known.unwrap_or(Life::begun(now));
         life.heard = now;
         if let Some((epoch, numbers)) = acknowledged.clone() {
             life.acknowledged = Some(Acknowledged { epoch, numbers });
@@ -126,28 +141,27 @@ pub(super) fn numbers(
     (hello.waiting == 0).then(|| numbers.collect())
 }
 
-/// What each incarnation that was heard of since then has acknowledged in this epoch.
+/// What each incarnation that was heard of since then, or is waited for all the same, has acknowledged in this epoch.
 pub(super) async fn acknowledged(
     store: &dyn Store,
     epoch: Epoch,
     since: i64,
 ) -> std::result::Result<BTreeMap<NodeId, Vec<BTreeMap<String, u64>>>, StoreError> {
     let mut found: BTreeMap<NodeId, Vec<BTreeMap<String, u64>>> = BTreeMap::new();
-    for (node, life) in all(store).await?.into_iter().filter(|(_, life)| life.heard >= since) {
+    for (node, life) in all(store).await?.into_iter().filter(|(_, life)| life.is_waited_for(since)) {
         let of = life.acknowledged.filter(|of| of.epoch == epoch);
         found.entry(node).or_default().push(of.map(|of| of.numbers).unwrap_or_default());
     }
     Ok(found)
 }
 
-/// When each node was last heard of, in any incarnation.
-pub(super) async fn heard(store: &dyn Store) -> std::result::Result<BTreeMap<NodeId, i64>, StoreError> {
-    let mut heard = BTreeMap::new();
+/// The nodes that were heard of, but not since then, and are not waited for in any incarnation.
+pub(super) async fn silent(store: &dyn Store, since: i64) -> std::result::Result<Vec<NodeId>, StoreError> {
+    let mut waited: BTreeMap<NodeId, bool> = BTreeMap::new();
     for (node, life) in all(store).await? {
-        let last = heard.entry(node).or_insert(life.heard);
-        *last = life.heard.max(*last);
+        *waited.entry(node).or_default() |= life.is_waited_for(since);
     }
-    Ok(heard)
+    Ok(waited.into_iter().filter(|(_, waited)| !waited).map(|(node, _)| node).collect())
 }
 
 async fn all(store: &dyn Store) -> std::result::Result<Vec<(NodeId, Life)>, StoreError> {
@@ -166,10 +180,11 @@ fn next(
     now: i64,
     random: u64,
 ) -> Option<Life> {
-    let mut life = known.unwrap_or(Life { ratchet: None, since: now, heard: now, acknowledged: None });
+    let mut life = known.unwrap_or(Life::begun(now));
     if let Some(attempt) = hello.attempt {
         life.ratchet = Some(Ratchet::turn(life.ratchet.as_ref(), hello.ratchet, attempt, epoch, random)?);
     }
+    life.old = hello.attempt.is_none();
     life.heard = now;
     if let Some(numbers) = numbers.clone() {
         life.acknowledged = Some(Acknowledged { epoch, numbers });
@@ -218,7 +233,7 @@ mod tests {
     use super::*;
 
     fn life(since: i64, heard: i64) -> Life {
-        Life { ratchet: None, since, heard, acknowledged: None }
+        Life { heard, ..Life::begun(since) }
     }
 
     #[test]
