@@ -12,6 +12,7 @@ use outpost::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reco
 use outpost::domain::record::{Act, Change, Content, Cover};
 use outpost::domain::session::{Event, Session, Step};
 use outpost::domain::snapshot::{ChunkHash, Manifest};
+use outpost::domain::stamp::Author;
 use outpost::node::{Identity, NodeRole, World};
 use outpost::store::{Digest, Expect, LocalRecord, LocalSave, Outcome, Request, Store};
 use outpost::sync::{Carrier, HttpTransport, LiveEvent, Offset, Switch, Transport};
@@ -319,6 +320,39 @@ async fn a_copy_that_is_killed_or_cut_between_any_two_chunks_goes_on_where_it_wa
     assert_eq!((edge.copied, edge.fetched()), (0, vec![1; chunks]));
     equal(&hub, &edge, &partition).await;
     hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_saved_before_the_first_chunk_and_may_not_be_goes() {
+    for kind in [Kind::Model, Kind::Sqlite] {
+        let hub = HubNode::start(kind).await;
+        fill(&hub, &note(), 0..MANY, text).await;
+        let mut edge = Edge::enrol(&hub, kind, json!("all")).await;
+        let hello = edge.session.next(edge.now);
+        let welcomed = edge.carrier.carry_out(hello, false).await.expect("it is no wait");
+        edge.session.handle(welcomed, edge.now, 1);
+        let author = Author { node: edge.carrier.identity.node, ..Author::default() };
+        let change = Change {
+            path: Path::root(),
+            act: Act::Set(Content::json(json!({"title": "forbidden"}))),
+            replaces: Cover::nothing(),
+        };
+        let records = vec![LocalRecord {
+            type_name: note(),
+            id: id(MANY),
+            revision: None,
+            expect: Expect::New,
+            changes: vec![change],
+        }];
+        let (id_of_save, now) = (SaveId(1 << 96), edge.carrier.world.now());
+        let save = LocalSave { id: id_of_save, author, now, unchecked: None, records, outbox: true };
+        edge.store.write(Request::Save(save)).await.expect("the store works");
+        edge.session.handle(Event::Waiting(1), edge.now, 1);
+        edge.finish().await;
+        assert!(edge.store.record(&note(), id(MANY)).await.expect("the store works").is_none());
+        equal(&hub, &edge, &Partition::of_type(&note())).await;
+        hub.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

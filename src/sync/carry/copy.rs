@@ -19,6 +19,10 @@ impl Carrier {
         copying.map_err(|err| StoreError::Damaged(format!("how far {partition} was copied: {err}")))
     }
 
+    async fn holds_some(&self, partition: &Partition) -> Result<bool, StoreError> {
+        Ok(self.held().await?.iter().any(|holding| holding.records > 0 && holding.partition == *partition))
+    }
+
     /// Asks for the manifest and finds out what of it is here.
     pub(super) async fn list(&self, partition: Partition, epoch: Epoch) -> Result<Event, Failure> {
         let manifest = self.transport.snapshot(&partition).await?;
@@ -33,6 +37,11 @@ impl Carrier {
         let cursor = match copying {
             // what left since then is told in no number of this line: all is pulled from its beginning
             Some(copying) if copying.epoch != epoch => {
+                left.clear();
+                Some(Cursor::start(epoch))
+            }
+            // what was saved here since the hello may be denied, and no chunk tells that it is not there
+            None if self.holds_some(&partition).await? => {
                 left.clear();
                 Some(Cursor::start(epoch))
             }
