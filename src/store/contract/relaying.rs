@@ -10,6 +10,7 @@ contract!(
     those_below_hear_of_a_record_that_an_edge_drops,
     those_below_let_go_of_a_record_that_came_back_to_an_edge_elsewhere,
     those_below_hear_that_a_move_of_theirs_was_overruled,
+    those_below_hear_what_was_decided_about_a_record_that_is_not_on_the_edge_between,
 );
 
 fn relayed(saves: Vec<Save>, now: i64) -> Request {
@@ -157,4 +158,36 @@ async fn those_below_hear_that_a_move_of_theirs_was_overruled(kind_of: Kind) {
     assert!(below.held("job", 1).await.is_none_or(|held| held.partition != jobs("a")), "it is not there");
     below.pull(&between, &jobs("b")).await;
     assert_eq!(below.digest(&jobs("b")).await, hub.digest(&jobs("b")).await);
+}
+
+async fn those_below_hear_what_was_decided_about_a_record_that_is_not_on_the_edge_between(kind_of: Kind) {
+    let (hub, between, below) = pair(kind_of).await;
+    let jobs = |site: &str| Partition::of_value(&kind("job"), Some(&json!(site)));
+    let made = hub.create("job", 1, json!({"site": "a", "title": 1})).await;
+    between.pull(&hub, &jobs("a")).await;
+    below.pull(&between, &jobs("a")).await;
+    let made = hub.change(&made, vec![write(&made, "/site", json!("b"))]).await;
+    between.pull(&hub, &jobs("a")).await;
+    assert!(between.held("job", 1).await.is_none());
+    // somebody below says later that it is where it was, and believes that it is
+    for _ in 0..20 {
+        below.now();
+    }
+    let seen = below.held("job", 1).await.expect("it was pulled");
+    below.change(&seen, vec![write(&seen, "/site", json!("a"))]).await;
+    let saves = below.unsent(1 << 20).await;
+    below.pull(&between, &jobs("a")).await;
+    assert!(below.held("job", 1).await.is_some());
+    between.write(relayed(saves.clone(), between.now())).await;
+    below.write(Request::Acknowledge(vec![saves[0].id])).await;
+    // and somebody at the hub, later still, that it is not
+    for _ in 0..200 {
+        hub.now();
+    }
+    hub.change(&made, vec![write(&made, "/site", json!("c"))]).await;
+    between.push(&hub).await;
+    between.pull(&hub, &jobs("a")).await;
+    below.pull(&between, &jobs("a")).await;
+    assert!(below.held("job", 1).await.is_none(), "it is not there");
+    assert_eq!(below.digest(&jobs("a")).await, hub.digest(&jobs("a")).await);
 }

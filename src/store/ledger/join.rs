@@ -39,9 +39,12 @@ impl Ledger<'_> {
         }
         for moved in &page.moved {
             let key = (moved.type_name.clone(), moved.id);
+            needs.extend([Need::Waiting(key.clone()), Need::Left(key.clone())]);
             needs.extend([Need::Record(key.clone()), Need::Unsent(key)]);
         }
         needs.retain(|need| match need {
+            Need::Waiting(_) => !self.quiet.waiting,
+            Need::Left(_) => !self.quiet.moved,
             Need::Entries(_) => !self.quiet.entries,
             Need::Unsent(_) => !self.quiet.unsent,
             _ => true,
@@ -158,7 +161,7 @@ impl Draft<'_> {
     /// or a later one, is known: then it came by another partition, or is on its way to the hub.
     pub(super) fn leave(&mut self, moved: &Moved, partition: &Partition) -> Result<(), Halt> {
         let key = (moved.type_name.clone(), moved.id);
-        let Some(held) = self.held(&key)? else { return Ok(()) };
+        let Some(held) = self.held(&key)? else { return self.pass_on(&key, moved, partition) };
         if held.partition == *partition
             && self.scope_stamp(&key.0, &held.state, &held.document.value, &held.partition) < moved.stamp
         {
@@ -169,6 +172,22 @@ impl Draft<'_> {
             self.notify(partition.clone(), &key, seq, moved.stamp);
             self.let_go(&key)?;
         }
+        Ok(())
+    }
+
+    /// A record that is not here is not in the partition either. Those who read from this node may have saved in it since they
+    /// heard so, and have to believe what decided against that.
+    fn pass_on(&mut self, key: &Key, moved: &Moved, partition: &Partition) -> Result<(), Halt> {
+        let mut left = self.left(key)?;
+        if !left.contains(partition) && self.waiting(key)?.is_empty() {
+            return Ok(());
+        }
+        self.seq += 1;
+        left.insert(partition.clone());
+        self.facts.left.insert(key.clone(), left);
+        self.news.moved.insert((partition.clone(), key.clone()), Some((self.seq, moved.stamp)));
+        self.head(partition, self.seq);
+        self.notify(partition.clone(), key, self.seq, moved.stamp);
         Ok(())
     }
 
