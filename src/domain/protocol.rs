@@ -203,6 +203,9 @@ pub struct Verdict {
     /// Why it may not be: it is on the hub's disk, in quarantine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<String>,
+    /// It edits a record that the hub does not have at all: a hub that was put back is to be given that whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
 }
 
 /// Asks for what is new in a partition. Travels in the address of the request.

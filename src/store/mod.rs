@@ -332,8 +332,10 @@ pub enum Outcome {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is on disk; applied now, before, or as soon as its record comes.
+    /// It is on disk, and applied now or before.
     Accepted,
+    /// It is on disk, and some of it is applied as soon as its record comes: this node has nothing of that record.
+    Waits,
     /// It is on disk, and kept from being; why.
     Quarantined(String),
     /// It cannot be stored here, and why; the others are not held up.

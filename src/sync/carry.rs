@@ -191,6 +191,9 @@ impl Carrier {
         if !answered.eq(push.saves.iter().map(|save| save.id)) {
             return Err((single, Failure::Faulty("the hub answered about other saves than were sent".into())));
         }
+        let lacking = push.saves.iter().zip(&reply.verdicts).filter(|(_, verdict)| verdict.waits).map(|(save, _)| save);
+        // before the saves count as acknowledged, which may be the end of the records here
+        self.give_whole(reply.epoch, lacking, max_bytes).await.map_err(|failure| (None, failure))?;
         for (save, verdict) in push.saves.into_iter().zip(&reply.verdicts) {
             // what is in quarantine is at the hub, and comes back as an entry with the next pull
             if let Some(reason) = &verdict.refused {

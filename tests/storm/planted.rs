@@ -291,6 +291,11 @@ impl Planted {
 pub fn silence(saves: &[Save]) -> Vec<outpost::domain::protocol::Verdict> {
     saves
         .iter()
-        .map(|save| outpost::domain::protocol::Verdict { save: save.id, refused: None, quarantined: None })
+        .map(|save| outpost::domain::protocol::Verdict {
+            save: save.id,
+            refused: None,
+            quarantined: None,
+            waits: false,
+        })
         .collect()
 }

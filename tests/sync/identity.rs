@@ -213,6 +213,32 @@ async fn a_hub_that_was_restored_gets_back_what_its_edges_hold_also_when_it_is_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restored_hub_gets_back_whole_what_left_the_scope_of_an_edge_meanwhile() {
+    let mut hub = HubNode::start(Kind::Sqlite).await;
+    let edge = EdgeNode::join(&hub, Kind::Sqlite, json!({"note": true, "job": ["a"]})).await;
+    let first = hub.person.create(note(), json!({"title": "first"})).await;
+    edge.person.sees(&first, "/title", json!("first")).await;
+    let copy = hub.copy().await;
+    let moved = edge.person.create(job(), json!({"title": "a job", "site": "a"})).await;
+    edge.until_waiting(0).await;
+    edge.until_in_step().await;
+    edge.switch.set(false);
+    edge.until(LinkState::Offline).await;
+    edge.person.set(&moved, "/site", json!("b")).await;
+    hub.put_back(copy).await;
+    hub.restored().await;
+    assert_eq!(hub.person.value(&moved, "/title").await, None);
+    edge.switch.set(true);
+    edge.link.sync_now();
+    hub.person.sees(&moved, "/site", json!("b")).await;
+    assert_eq!(hub.person.value(&moved, "/title").await, Some(json!("a job")));
+    edge.person.is_gone(&moved).await;
+    edge.until_in_step().await;
+    edge.stop().await;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_was_lost_with_the_hub_and_is_beaten_when_it_comes_back_is_kept() {
     let (hub, edge, keys) = a_hub_put_back(0).await;
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;

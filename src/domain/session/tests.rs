@@ -125,7 +125,7 @@ fn the_hub_is_told_at_once_who_came_into_step_and_then_no_more_often_than_it_was
     // saves that follow each other closely are told of together
     for now in [10, 20] {
         session.handle(Event::Waiting(1), now, 0);
-        let verdicts = vec![Verdict { save: SaveId(1), refused: None, quarantined: None }];
+        let verdicts = vec![Verdict { save: SaveId(1), refused: None, quarantined: None, waits: false }];
         let reply = Pushed { epoch: EPOCH, verdicts, head: 9, partitions: vec![] };
         session.handle(Event::Pushed { reply, waiting: 0 }, now, 0);
         session.handle(Event::Compared { waiting: 0, held: held() }, now, 0);
@@ -153,7 +153,7 @@ fn a_save_goes_before_the_next_page_and_its_partition_is_compared_again() {
     joined(&mut session, "a", Some(5), 9, 1);
     session.handle(Event::Waiting(1), 1, 0);
     assert!(matches!(session.next(1), Step::Push { since: 9, .. }));
-    let verdicts = vec![Verdict { save: SaveId(1), refused: None, quarantined: None }];
+    let verdicts = vec![Verdict { save: SaveId(1), refused: None, quarantined: None, waits: false }];
     let reply = Pushed { epoch: EPOCH, verdicts, head: 10, partitions: vec![head("b", 10)] };
     session.handle(Event::Pushed { reply, waiting: 0 }, 2, 0);
     joined(&mut session, "b", None, 10, 2);

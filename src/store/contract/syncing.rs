@@ -118,7 +118,7 @@ async fn a_save_of_a_record_that_is_not_here_waits_until_it_comes(kind_of: Kind)
     let saves = one.unsent(1 << 20).await;
     let late =
         Request::Receive { saves: vec![saves[2].clone(), saves[1].clone(), saves[2].clone()], now: 1, relay: false };
-    assert_eq!(hub.write(late).await, Outcome::Received(vec![Verdict::Accepted; 3]));
+    assert_eq!(hub.write(late).await, Outcome::Received(vec![Verdict::Waits; 3]), "it is not here at all");
     assert_eq!(hub.held("note", 1).await, None, "what waits is not here");
     hub.write(Request::Receive { saves: vec![saves[0].clone()], now: 1, relay: false }).await;
     assert_eq!(hub.value("note", 1).await, json!({"title": "c", "n": 2}));

@@ -160,6 +160,7 @@ impl Draft<'_> {
         if let Err(why) = check(save, Limits::Held) {
             return Ok(Verdict::Refused(why));
         }
+        let mut lacks = false;
         for record in &save.records {
             let key = (record.type_name.clone(), record.id);
             self.clock.observe(now, record.time);
@@ -167,6 +168,8 @@ impl Draft<'_> {
                 continue;
             }
             if self.held(&key)?.is_none() && !record.creates() {
+                // what may not be made is not wanted either, and an edge between may lack it for good reason
+                lacks |= !relay && self.shadow(&key)?.is_none();
                 let mut waiting = self.waiting(&key)?;
                 let part = Save { records: vec![record.clone()], ..*save };
                 if !waiting.contains(&part) {
@@ -184,7 +187,7 @@ impl Draft<'_> {
         if relay {
             self.send_on(save)?;
         }
-        Ok(Verdict::Accepted)
+        Ok(if lacks { Verdict::Waits } else { Verdict::Accepted })
     }
 }
 

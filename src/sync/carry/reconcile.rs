@@ -1,13 +1,16 @@
 //! One stretch of bringing a partition together with the hub's, carried out to its end.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::Carrier;
 use crate::domain::feed::Cursor;
-use crate::domain::ids::{Epoch, Partition};
+use crate::domain::ids::{Epoch, Partition, RecordId};
 use crate::domain::protocol::Failure;
 use crate::domain::reconcile::{
     Compared, Differences, Fetch, Hashed, MAX_LISTED, MAX_RANGES, Mark, Offer, RANGE_ROWS, Range, Reconcile,
 };
 use crate::domain::record::pack::{Dictionary, Values, pack};
+use crate::domain::save::Save;
 use crate::domain::session::{Event, Walk};
 use crate::store::{PulledPage, Request, Row};
 
@@ -86,6 +89,35 @@ impl Carrier {
                 dictionary: fetched.dictionary,
             };
             self.store.write(Request::Join { page, now: self.now() }).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the hub the records of these saves, of which it has nothing: it was put back to before they came.
+    pub(super) async fn give_whole(
+        &self,
+        epoch: Epoch,
+        saves: impl Iterator<Item = &Save>,
+        push_bytes: usize,
+    ) -> Result<(), Failure> {
+        let marks = saves.flat_map(|save| &save.records);
+        let marks: BTreeSet<Mark> =
+            marks.map(|record| Mark { type_name: record.type_name.clone(), id: record.id }).collect();
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let unsent = self.store.outbox(usize::MAX).await?.into_iter().filter(|unsent| !unsent.checked);
+        // in these the time is not right yet; their saves are answered alike
+        let untimed: BTreeSet<RecordId> =
+            unsent.flat_map(|unsent| unsent.save.records).map(|record| record.id).collect();
+        let mut lacking: BTreeMap<Partition, Vec<Mark>> = BTreeMap::new();
+        for mark in marks.into_iter().filter(|mark| !untimed.contains(&mark.id)) {
+            if let Some(held) = self.store.record(&mark.type_name, mark.id).await? {
+                lacking.entry(held.partition).or_default().push(mark);
+            }
+        }
+        for (partition, marks) in lacking {
+            self.offer(&partition, epoch, marks, push_bytes).await?;
         }
         Ok(())
     }

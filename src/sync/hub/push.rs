@@ -62,8 +62,9 @@ impl Hub {
 
     async fn deny(&self, node: &NodeRecord, run: Vec<(Option<String>, Save)>) -> Result<Vec<Verdict>> {
         if self.relay.is_some() {
-            let refused =
-                |(reason, save): (Option<String>, Save)| Verdict { save: save.id, refused: reason, quarantined: None };
+            let refused = |(reason, save): (Option<String>, Save)| {
+                told(save.id, store::Verdict::Refused(reason.unwrap_or_default()))
+            };
             return Ok(run.into_iter().map(refused).collect());
         }
         let ids: Vec<_> = run.iter().map(|(_, save)| save.id).collect();
@@ -128,10 +129,11 @@ struct Carries {
 }
 
 fn told(save: SaveId, outcome: store::Verdict) -> Verdict {
-    let (refused, quarantined) = match outcome {
-        store::Verdict::Accepted => (None, None),
-        store::Verdict::Quarantined(reason) => (None, Some(reason)),
-        store::Verdict::Refused(reason) => (Some(reason), None),
-    };
-    Verdict { save, refused, quarantined }
+    let accepted = Verdict { save, refused: None, quarantined: None, waits: false };
+    match outcome {
+        store::Verdict::Accepted => accepted,
+        store::Verdict::Waits => Verdict { waits: true, ..accepted },
+        store::Verdict::Quarantined(reason) => Verdict { quarantined: Some(reason), ..accepted },
+        store::Verdict::Refused(reason) => Verdict { refused: Some(reason), ..accepted },
+    }
 }
