@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::project::told_at;
+use super::project::{is_difference, told_at};
 use super::{Bin, Content, Cover, Document, Order, Place, State, Write, weave};
 use crate::domain::json;
 use crate::domain::path::{Path, Segment};
@@ -200,6 +200,14 @@ impl State {
         applied.seen.push((path.clone(), change.replaces.all));
         applied.seen.extend(change.replaces.inside.iter().map(|(below, seen)| (path.join(below), *seen)));
         let new = value_of(content);
+        if is_difference(path) {
+            // it adds to whatever number stands; only a later number as a whole hides it
+            let hides = path.parent().is_some_and(|number| self.stamp_at(&number) > stamp);
+            if hides && !was_seen(path, stamp) {
+                applied.lost.push(LostValue { path: path.clone(), stamp, value: new.cloned() });
+            }
+            return;
+        }
         let standing = self.stamp_at(path);
         if standing == stamp || standing == Stamp::NEVER {
             return;
@@ -241,6 +249,13 @@ impl State {
                 return;
             }
             let full = path.join(below);
+            if is_difference(&full) {
+                // whoever names it at all has counted it, whatever clock it was stamped by then
+                if write.stamp < stamp && !change.replaces.inside.contains_key(below) {
+                    lose(full, write.stamp, value_of(&write.content));
+                }
+                return;
+            }
             if let Some(text) = full.parent().filter(|_| weave::is_edit(&full)) {
                 let above = below.parent().unwrap_or_default();
                 let new = new.and_then(|new| value_in(new, &above));

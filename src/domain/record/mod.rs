@@ -34,7 +34,7 @@ pub use align::Origins;
 pub use apply::{Act, Applied, Change, Effect, EffectKind, LostValue};
 pub use cover::Cover;
 pub use document::{Document, Keys};
-pub use project::{difference, told_at};
+pub use project::{difference, is_difference, told_at};
 pub use restamp::Restamped;
 pub use weave::{edit_key, edited};
 

@@ -80,7 +80,7 @@ pub fn difference(once: &str) -> ItemKey {
 const DIFFERENCE: char = '+';
 
 /// Whether a place is a difference that adds to the number above it.
-fn is_difference(path: &Path) -> bool {
+pub fn is_difference(path: &Path) -> bool {
     matches!(path.0.last(), Some(Segment::Item(key)) if key.0.starts_with(DIFFERENCE))
 }
 

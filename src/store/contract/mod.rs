@@ -2,6 +2,7 @@
 
 mod clocks;
 mod copying;
+mod counting;
 mod forgetting;
 mod listing;
 mod opening;

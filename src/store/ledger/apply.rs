@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::{Draft, Halt, Key, Line, Need, missing};
 use crate::domain::ids::{RevisionId, TypeName};
 use crate::domain::path::Path;
-use crate::domain::record::{Applied, Change, EffectKind, State, Written};
+use crate::domain::record::{Applied, Change, EffectKind, State, Written, is_difference};
 use crate::domain::stamp::Stamp;
 use crate::store::Flags;
 
@@ -104,7 +104,7 @@ impl Draft<'_> {
         if key.0.as_str() == TypeName::LOST {
             return Ok(());
         }
-        for lost in &applied.lost {
+        for lost in applied.lost.iter().filter(|lost| !is_difference(&lost.path)) {
             let made = self.lose(key, lost, provisional)?;
             if made && !applied.changed && lost.stamp == stamp {
                 // nothing of the save came in, so this is the only trace of what it said

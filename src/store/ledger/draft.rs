@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Facts, Halt, Key, Line, Need, News, Quiet};
+use super::{Facts, Halt, Key, Need, News, Quiet};
 use crate::domain::clock::Clock;
 use crate::domain::ids::{Partition, RecordId, SaveId};
 use crate::domain::json;
 use crate::domain::path::Path;
+use crate::domain::record::is_difference;
 use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
 use crate::store::{Held, Judge, LocalChange, Outcome};
@@ -98,11 +99,18 @@ impl Draft<'_> {
     /// Whether some write known here names that write as seen; `None` if what is on disk has to be looked at first.
     pub(super) fn is_named(&self, key: &Key, path: &Path, stamp: Stamp) -> Option<bool> {
         let recent = self.past.lines.iter().chain(&self.news.lines);
-        let named = |(of, line): &(Key, Line)| of == key && line.replaced == stamp && line.path == *path;
-        if recent.into_iter().any(named) {
+        // a difference has a place of its own: whoever names that has counted it, whatever clock it was stamped by then
+        let counts = is_difference(path);
+        let is_it =
+            |of: &Path, replaced: Stamp| of == path && (replaced == stamp || (counts && replaced != Stamp::NEVER));
+        if recent.into_iter().any(|(of, line)| of == key && is_it(&line.path, line.replaced)) {
             return Some(true);
         }
-        self.base.named.get(key).map(|named| named.contains(&(path.clone(), stamp)))
+        let named = self.base.named.get(key)?;
+        Some(match counts {
+            false => named.contains(&(path.clone(), stamp)),
+            true => named.iter().any(|(of, replaced)| is_it(of, *replaced)),
+        })
     }
 
     pub(super) fn put(&mut self, held: Held) {

@@ -12,7 +12,7 @@ use super::{Draft, Halt, Key};
 use crate::domain::ids::{RecordId, TypeName};
 use crate::domain::json as canonical;
 use crate::domain::path::Path;
-use crate::domain::record::{Act, Change, Content, Cover, LostValue, State};
+use crate::domain::record::{Act, Change, Content, Cover, LostValue, State, is_difference};
 use crate::domain::schema::Conflict;
 use crate::domain::stamp::{Author, Stamp};
 use crate::store::{Flags, Held};
@@ -52,6 +52,9 @@ impl Draft<'_> {
     ///
     /// The write follows from the one that lost and what it met, so a hub that was put back makes the same one.
     pub(super) fn put_again(&mut self, of: &Key, lost: &LostValue, now: i64) -> Result<(), Halt> {
+        if is_difference(&lost.path) {
+            return self.count_again(of, lost, now);
+        }
         let Some(held) = self.held(of)?.cloned() else { return Ok(()) };
         let policy = self.judge.conflict(&of.0, held.state.revision(), &lost.path);
         let stands = held.document.get(&lost.path);
@@ -69,6 +72,25 @@ impl Draft<'_> {
         self.clock.observe(now, time);
         self.apply_one(&Part { key: of, changes: &[change], stamp, revision: None }, now, false)?;
         self.close_seen(of, &[(lost.path.clone(), lost.stamp)], stamp)
+    }
+
+    /// A difference that somebody's later number hides, who had not counted it, adds to that number: it is written again above
+    /// it. Under its own name, so however often that happens, and wherever, it counts once.
+    ///
+    /// That is so when two people do both at once, and when two copies of a device give the save that made the record two
+    /// times, of which the later is after the difference.
+    pub(super) fn count_again(&mut self, of: &Key, lost: &LostValue, now: i64) -> Result<(), Halt> {
+        let (Some(held), Some(value)) = (self.held(of)?.cloned(), lost.value.clone()) else { return Ok(()) };
+        let Some(number) = lost.path.parent().filter(|number| held.document.get(number).is_some()) else {
+            // there is no number any more that it could add to
+            return self.lose(of, lost, false).map(|_| ());
+        };
+        let replaces = held.state.cover(&lost.path);
+        let time = held.state.stamp_at(&number).time.max(lost.stamp.time).next();
+        self.clock.observe(now, time);
+        let change = Change { path: lost.path.clone(), act: Act::Set(Content::json(value)), replaces };
+        let stamp = Stamp { time, ..lost.stamp };
+        self.apply_one(&Part { key: of, changes: &[change], stamp, revision: None }, now, false)
     }
 
     /// A later write names these as seen: their entries close, wherever they are known, with the stamp of that write.

@@ -6,7 +6,7 @@ use crate::domain::ids::TypeName;
 use crate::domain::json as canonical;
 use crate::domain::path::Path;
 use crate::domain::record::pack::unpack;
-use crate::domain::record::{Content, LostValue, Place, State};
+use crate::domain::record::{Content, LostValue, Place, State, is_difference};
 use crate::domain::save::MAX_NESTING;
 use crate::store::{Held, OfferedPage, Row};
 
@@ -30,6 +30,10 @@ impl Draft<'_> {
         let judged = !relay && key.0.as_str() != TypeName::LOST;
         let lost = match &held {
             Some(held) if judged => self.overruled(&key, held, &incoming)?,
+            _ => Vec::new(),
+        };
+        let counted = match &held {
+            Some(held) if judged => [&held.state, &incoming].into_iter().flat_map(differences).collect(),
             _ => Vec::new(),
         };
         let latest = incoming.latest();
@@ -60,7 +64,21 @@ impl Draft<'_> {
             self.lose(&key, lost, false)?;
         }
         lost.iter().try_for_each(|lost| self.put_again(&key, lost, now))?;
+        counted.iter().try_for_each(|difference| self.still_counts(&key, difference, now))?;
         self.announce_absent(&key, &page.partition)
+    }
+
+    /// A difference that was here, or came, counts also where a later number came, or was here, unless that has counted it.
+    fn still_counts(&mut self, key: &Key, difference: &LostValue, now: i64) -> Result<(), Halt> {
+        let place = self.held(key)?.and_then(|held| held.state.place(&difference.path));
+        if place.is_some_and(|place| place.write.is_some()) {
+            return Ok(());
+        }
+        match self.is_named(key, &difference.path, difference.stamp) {
+            Some(true) => Ok(()),
+            Some(false) => self.count_again(key, difference, now),
+            None => missing(Need::Named(key.clone())),
+        }
     }
 
     /// Values that come now and stand below later ones here, of which nobody knew who wrote those.
@@ -70,7 +88,8 @@ impl Draft<'_> {
         below.retain(|lost| {
             let here = held.state.place(&lost.path).and_then(|place| place.write.as_ref());
             let stands = held.document.get(&lost.path);
-            held.state.stamp_at(&lost.path) > lost.stamp
+            !is_difference(&lost.path)
+                && held.state.stamp_at(&lost.path) > lost.stamp
                 && here.is_none_or(|write| write.stamp > lost.stamp)
                 && !matches!((stands, &lost.value), (Some(a), Some(b)) if canonical::equal(a, b))
         });
@@ -84,6 +103,13 @@ impl Draft<'_> {
         }
         Ok(found)
     }
+}
+
+fn differences(state: &State) -> Vec<LostValue> {
+    let mut found = Vec::new();
+    values(&state.root, &mut Path::root(), &mut found);
+    found.retain(|value| is_difference(&value.path));
+    found
 }
 
 fn values(place: &Place, path: &mut Path, found: &mut Vec<LostValue>) {
