@@ -323,6 +323,8 @@ impl Session {
         self.lanes.retain(|partition, _| listed.contains(partition));
         let cursors: BTreeMap<&Partition, Cursor> =
             held.iter().filter_map(|holding| Some((&holding.partition, holding.cursor?))).collect();
+        let digests: BTreeMap<&Partition, Digest> =
+            held.iter().map(|holding| (&holding.partition, holding.digest)).collect();
         let ancestors = welcome.ancestors;
         // saves that were acknowledged and never pulled: a hub that was put back since may lack them, one that forgets may
         // have deleted them for good, and no cursor tells
@@ -351,7 +353,9 @@ impl Session {
             });
             lane.hear(head.head, head.digest);
             lane.waiting = head.newer;
-            if lane.check == Check::Doubtful {
+            // those below may have given this node what the hub does not have
+            let grew = lane.check == Check::Equal && digests.get(&head.id).is_some_and(|mine| *mine != head.digest);
+            if lane.check == Check::Doubtful || grew {
                 lane.check = Check::Unknown;
             }
             if lane.cursor.base > head.head {

@@ -111,6 +111,21 @@ fn equal_digests_and_an_empty_outbox_are_in_step() {
 }
 
 #[test]
+fn what_those_below_gave_back_to_this_node_makes_it_compare_again() {
+    let mut session = greeted(vec![head("a", 9)], vec![holding("a", 9, 9)]);
+    session.handle(Event::Compared { waiting: 0, held: vec![holding("a", 9, 9)] }, 1, 0);
+    assert_eq!(state(&session), LinkState::InStep);
+    session.handle(Event::Report, 2, 0);
+    let now = 2 + REPORT;
+    assert_eq!(session.next(now), Step::Hello);
+    let held = vec![holding("a", 9, 10)];
+    session.handle(Event::Welcomed { welcome: welcome(EPOCH, vec![head("a", 9)]), held: held.clone() }, now, 0);
+    assert_eq!(session.next(now), Step::Compare);
+    session.handle(Event::Compared { waiting: 0, held }, now, 0);
+    assert_eq!(state(&session), LinkState::Behind, "it is not what the hub has");
+}
+
+#[test]
 fn the_hub_is_told_at_once_who_came_into_step_and_then_no_more_often_than_it_was() {
     let held = || vec![holding("a", 9, 9)];
     let welcomed = |session: &mut Session, now| {
