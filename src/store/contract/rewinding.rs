@@ -9,6 +9,7 @@ contract!(
     a_partition_is_read_in_the_order_of_its_records,
     what_is_given_back_is_joined_once_and_numbered,
     a_value_that_comes_back_too_late_is_lost_unless_it_was_seen,
+    that_somebody_cleared_a_field_is_lost_like_a_value,
 );
 
 async fn a_number_is_given_in_a_run_of_its_own_time(kind_of: Kind) {
@@ -105,4 +106,27 @@ async fn a_value_that_comes_back_too_late_is_lost_unless_it_was_seen(kind_of: Ki
     hub.write(held_by(&other, &jobs_at("a")).await).await;
     assert_eq!((hub.value("job", 1).await["title"].clone(), hub.lost().await.len()), (json!("later"), 1));
     hub.check().await;
+}
+
+async fn that_somebody_cleared_a_field_is_lost_like_a_value(kind_of: Kind) {
+    let (hub, one) = (kind_of.node(1).await, kind_of.node(2).await);
+    one.create("job", 1, json!({"site": "a", "title": "old", "n": 1})).await;
+    hub.write(held_by(&one, &jobs_at("a")).await).await;
+    let (here, there) = (hub.held("job", 1).await.expect("here"), one.held("job", 1).await.expect("there"));
+    let clear = |pointer: &str| Change {
+        path: at(pointer),
+        act: Act::Set(Content::Absent),
+        replaces: there.state.cover(&at(pointer)),
+    };
+    one.change(&there, vec![clear("/title"), clear("/n")]).await;
+    hub.now.fetch_add(1_000, Ordering::Relaxed);
+    let clears = Change { replaces: here.state.cover(&at("/n")), ..clear("/n") };
+    hub.change(&here, vec![write(&here, "/title", json!("stands")), clears]).await;
+    for _ in 0..2 {
+        hub.write(held_by(&one, &jobs_at("a")).await).await;
+        assert_eq!(hub.value("job", 1).await, json!({"site": "a", "title": "stands"}));
+        let lost = hub.lost().await;
+        assert_eq!(lost.len(), 1, "both cleared the number: {lost:?}");
+        assert_eq!((&lost[0]["pointer"], lost[0].get("value")), (&json!("/title"), None));
+    }
 }

@@ -91,7 +91,11 @@ impl Draft<'_> {
             !is_difference(&lost.path)
                 && held.state.stamp_at(&lost.path) > lost.stamp
                 && here.is_none_or(|write| write.stamp > lost.stamp)
-                && !matches!((stands, &lost.value), (Some(a), Some(b)) if canonical::equal(a, b))
+                && !match (stands, &lost.value) {
+                    (Some(a), Some(b)) => canonical::equal(a, b),
+                    (None, None) => true,
+                    _ => false,
+                }
         });
         let mut found = Vec::new();
         for lost in below {
@@ -113,11 +117,13 @@ fn differences(state: &State) -> Vec<LostValue> {
 }
 
 fn values(place: &Place, path: &mut Path, found: &mut Vec<LostValue>) {
-    if let Some(write) = &place.write
-        && let Content::Json(text) = &write.content
-        && !path.is_root()
-    {
-        found.push(LostValue { path: path.clone(), stamp: write.stamp, value: Some(text.0.clone()) });
+    if let Some(write) = place.write.as_ref().filter(|_| !path.is_root()) {
+        let value = match &write.content {
+            Content::Json(text) => Some(Some(text.0.clone())),
+            Content::Absent => Some(None),
+            Content::Group => None,
+        };
+        found.extend(value.map(|value| LostValue { path: path.clone(), stamp: write.stamp, value }));
     }
     for (segment, below) in &place.inside {
         path.0.push(segment.clone());
