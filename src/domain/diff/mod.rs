@@ -12,6 +12,8 @@ mod rank;
 mod sets;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod theorem;
 mod undo;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
