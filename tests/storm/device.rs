@@ -10,7 +10,8 @@ use crate::dice::Dice;
 /// When every storm begins, in milliseconds since 1970.
 pub const START: i64 = 1_760_000_000_000;
 pub const HOUR: i64 = 3_600_000;
-pub const YEAR: i64 = 365 * 24 * HOUR;
+pub const DAY: i64 = 24 * HOUR;
+pub const YEAR: i64 = 365 * DAY;
 
 /// True time, which only the storm knows; all devices share it.
 #[derive(Clone)]

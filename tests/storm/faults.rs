@@ -50,6 +50,10 @@ registry! {
     KillEdge = "kill an edge",
     /// The hub dies at some call while it is asked something.
     KillHub = "kill the hub",
+    /// An edge dies in the middle of a first copy from chunks.
+    KillCopy = "kill in a first copy",
+    /// An edge that serves others dies at some call while it is asked something.
+    KillRelay = "kill a relay",
     /// A process dies while a person saves.
     KillSave = "kill in a save",
     /// The power goes while a transaction is written: the log ends at some byte of it.
@@ -58,6 +62,10 @@ registry! {
     FullDisk = "full disk",
     /// A device's clock is set, by up to ten years.
     ClockSet = "set a clock",
+    /// And by more than one year.
+    ClockFar = "set a clock by years",
+    /// For days nobody is there, or there is no link.
+    Idle = "days of silence",
     /// A device's clock runs fast or slow.
     Drift = "drift",
     /// The hub counts from a new beginning.
@@ -76,4 +84,16 @@ registry! {
     Publish = "publish a type",
     /// An edge goes on from an older copy of its disk.
     RollBack = "roll back",
+    /// An edge that serves others goes on from a restored backup.
+    RestoreRelay = "restore a relay",
+    /// The hub goes on from a restored backup.
+    RestoreHub = "restore the hub",
+    /// An edge joins in the middle of everything.
+    Joins = "join late",
+    /// Whoever has nothing of a partition copies it from chunks.
+    Chunks = "copy a chunk",
+    /// An edge has another edge for its hub.
+    Hop = "edge below an edge",
+    /// An edge, and the hub as it hears it, know nothing of what came to the protocol later.
+    OldEdge = "old edge",
 }

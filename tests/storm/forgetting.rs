@@ -10,10 +10,17 @@ use serde_json::json;
 
 use crate::device::HOUR;
 use crate::dice::Dice;
+use crate::faults::Fault;
 use crate::invariants;
 use crate::memory::Key;
 use crate::planted::Bug;
+use crate::settings::Settings;
 use crate::world::Storm;
+
+/// What happens in other storms: who was put back, or was away for days, is fenced; and what an edge between gives back is
+/// not told of deletes.
+const APART: [Fault; 7] =
+    [Fault::NewEpoch, Fault::Revoke, Fault::Idle, Fault::Hop, Fault::RollBack, Fault::RestoreRelay, Fault::RestoreHub];
 
 pub struct Forgetting {
     dice: Dice,
@@ -26,10 +33,17 @@ pub struct Forgetting {
 }
 
 impl Forgetting {
-    pub fn of(seed: u64, bug: Option<Bug>) -> Option<Self> {
+    pub fn of(seed: u64, bug: Option<Bug>, settings: &mut Settings) -> Option<Self> {
         let mut dice = Dice(seed.wrapping_mul(0x2545_F491_4F6C_DD1D).wrapping_add(7));
         if bug.is_some() || !dice.chance(60) {
             return None;
+        }
+        if settings.faults.iter().any(|fault| APART.contains(fault)) {
+            if dice.chance(50) {
+                return None;
+            }
+            settings.faults.retain(|fault| !APART.contains(fault));
+            (settings.hops, settings.long) = (0, false);
         }
         let silent = if dice.chance(40) { 60_000 } else { 1_000 * HOUR };
         Some(Self { dice, silent, is_said: false, went: BTreeMap::new(), rounds: 0 })

@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use outpost::domain::clock::{Hlc, MAX_LEAD};
-use outpost::domain::feed::Digest;
+use outpost::domain::feed::{Cursor, Digest};
 use outpost::domain::ids::{Partition, SaveId, THE_HUB, TypeName};
+use outpost::domain::path::Path;
 use outpost::domain::record::pack::{Dictionary, Values, pack};
 use outpost::domain::record::{Act, State};
 use outpost::domain::session::LinkState;
 use outpost::domain::stamp::Stamp;
-use outpost::store::{Flags, Held, Store};
+use outpost::store::{Flags, Held, HistoryLine, Store};
+use serde_json::Value;
 
 use crate::faults::Fault;
-use crate::memory::Key;
+use crate::memory::{Key, Written};
+use crate::node::Edge;
 use crate::people;
 use crate::site::all;
-use crate::world::{Edge, Storm};
+use crate::world::Storm;
 
 type Found = Vec<String>;
 type Invariant = (&'static str, fn(&mut Storm) -> Found);
@@ -30,6 +33,7 @@ const AT_ANY_TIME: &[Invariant] = &[
 
 const IN_THE_END: &[Invariant] = &[
     ("I1: what was saved stands, was seen by who replaced it, or is among the lost values", nothing_is_lost),
+    ("I1: what the type decides is decided, and nobody is asked", policies_decide),
     ("I2: nodes that heard of everything hold the same", nodes_are_equal),
     ("I8: no queue holds anything", queues_are_empty),
     ("I8: nothing had to be healed", nothing_was_healed),
@@ -71,12 +75,31 @@ pub fn held(storm: &Storm, store: &dyn Store) -> BTreeMap<Key, Held> {
 }
 
 fn connected(storm: &Storm) -> impl Iterator<Item = (usize, &Edge)> {
-    storm.edges.iter().enumerate().filter(|(_, edge)| !edge.revoked)
+    storm.edges.iter().enumerate().filter(|(which, _)| storm.is_connected(*which))
+}
+
+/// The hub is about to be put back to this: what neither it has nor the edges can give back is no matter of the law.
+pub fn forgive(storm: &Storm, backup: &dyn Store) {
+    let mut places = vec![held(storm, backup)];
+    let mut unsent = BTreeSet::new();
+    // who is below another edge has given that what it has, or holds it as unsent, or it was overruled there
+    let direct = connected(storm).filter(|(_, edge)| edge.above.is_none() && !edge.network.old);
+    for (which, edge) in direct {
+        let scope = storm.scope_of(which);
+        let mut mine = held(storm, &*edge.site.disk());
+        mine.retain(|_, held| scope.contains(&held.partition) && !held.flags.has(Flags::PROVISIONAL));
+        places.push(mine);
+    }
+    for edge in &storm.edges {
+        let outbox = storm.ground.run(edge.site.disk().outbox(usize::MAX)).expect("the store works");
+        unsent.extend(outbox.into_iter().map(|unsent| unsent.save.id.tag()));
+    }
+    storm.memory.lock().expect("one thread").forgive(&places, &unsent);
 }
 
 /// The tags of saves that revoked nodes keep.
 fn kept_by_revoked(storm: &Storm) -> BTreeSet<u32> {
-    let revoked = storm.edges.iter().filter(|edge| edge.revoked);
+    let revoked = (0..storm.edges.len()).filter(|which| !storm.is_connected(*which)).map(|which| &storm.edges[which]);
     let outboxes = revoked.map(|edge| storm.ground.run(edge.site.disk().outbox(usize::MAX)).expect("the store works"));
     outboxes.flatten().map(|unsent| unsent.save.id.tag()).collect()
 }
@@ -101,8 +124,49 @@ fn nothing_is_lost(storm: &mut Storm) -> Found {
         });
     }
     unsent.extend(hub.values().filter_map(quarantined));
+    let told = |written: &Written, path: &Path, value: Option<&Value>| {
+        // what was overwritten where it was made, before a hub that was put back got it again, is told there; and what came
+        // back may have been written by somebody who had seen what it replaces, or not
+        let sites = storm.edges.iter().map(|edge| &edge.site).filter(|_| storm.restored);
+        let decides = storm.restored || people::is_up_to_the_type(path);
+        let mut sites = sites.chain(decides.then_some(&storm.house.site));
+        sites.any(|site| {
+            let history = storm.ground.run(site.disk().history(&written.type_name, written.id));
+            let history = history.expect("the store works");
+            let says = |line: &HistoryLine| {
+                let Some(below) = path.0.strip_prefix(&line.path.0[..]) else { return false };
+                let below = Path(below.to_vec()).to_string();
+                let same = |told: &Option<Value>| {
+                    crate::memory::equal(told.as_ref().and_then(|told| told.pointer(&below)), value)
+                };
+                same(&line.new) || same(&line.old)
+            };
+            history.iter().any(says)
+        })
+    };
     let gone = crate::forgetting::went(storm);
-    storm.memory.lock().expect("one thread").missing(&hub, &lost, &unsent, &gone)
+    storm.memory.lock().expect("one thread").missing(&hub, &lost, &unsent, &gone, &told)
+}
+
+/// Where the highest or the lowest stands, nothing is left to be decided.
+fn policies_decide(storm: &mut Storm) -> Found {
+    let hub = held(storm, &*storm.house.site.disk());
+    let open = hub.values().filter(|held| {
+        let entry = &held.document.value;
+        held.type_name.as_str() == TypeName::LOST && !held.state.is_binned() && entry["state"] == "open"
+    });
+    let undecided = |entry: &&Held| {
+        let entry = &entry.document.value;
+        let path = match entry["pointer"].as_str() {
+            Some("/level") => Path::root().property("level"),
+            Some("/floor") => Path::root().property("floor"),
+            _ => return false,
+        };
+        let mut of =
+            hub.values().filter(|held| entry["record"] == serde_json::json!(held.id) && !held.type_name.is_built_in());
+        of.any(|held| people::policy(&path).decides(entry.get("value"), held.document.get(&path)))
+    };
+    open.filter(undecided).map(|entry| format!("{entry:?}")).collect()
 }
 
 fn nodes_are_equal(storm: &mut Storm) -> Found {
@@ -110,10 +174,17 @@ fn nodes_are_equal(storm: &mut Storm) -> Found {
     connected(storm).flat_map(|(which, edge)| differences(storm, &hub, which, edge)).collect()
 }
 
+/// In what an edge differs from the node that is its hub, for whoever looks for the cause.
+pub fn from_its_hub(storm: &Storm, which: usize) -> Found {
+    let edge = &storm.edges[which];
+    differences(storm, &held(storm, &*edge.network.house.site.disk()), which, edge)
+}
+
 fn differences(storm: &Storm, hub: &BTreeMap<Key, Held>, which: usize, edge: &Edge) -> Found {
     let mine = held(storm, &*edge.site.disk());
     let mut found = Vec::new();
-    for (key, held) in hub.iter().filter(|(_, held)| edge.scope.contains(&held.partition)) {
+    let scope = storm.scope_of(which);
+    for (key, held) in hub.iter().filter(|(_, held)| scope.contains(&held.partition)) {
         match mine.get(key) {
             None => found.push(format!("missing on edge {which}: {held:?}")),
             Some(mine) if mine.hash() != held.hash() || mine.partition != held.partition => {
@@ -127,7 +198,7 @@ fn differences(storm: &Storm, hub: &BTreeMap<Key, Held>, which: usize, edge: &Ed
     }
     for (key, held) in &mine {
         let there = hub.get(key).map(|there| &there.partition);
-        if !edge.scope.contains(&held.partition) || there != Some(&held.partition) {
+        if !scope.contains(&held.partition) || there != Some(&held.partition) {
             found.push(format!("only on edge {which}, at the hub in {there:?}: {held:?}"));
         }
     }
@@ -183,10 +254,20 @@ fn digests_are_of_rows(storm: &mut Storm) -> Found {
 fn cursors_skip_nothing(storm: &mut Storm) -> Found {
     let hub = held(storm, &*storm.house.site.disk());
     let mut found = Vec::new();
+    let relays = storm.edges.iter().enumerate().filter(|(_, edge)| edge.house.is_some());
+    let relays: BTreeMap<usize, BTreeMap<Key, Held>> =
+        relays.map(|(which, edge)| (which, held(storm, &*edge.site.disk()))).collect();
     for (which, edge) in connected(storm) {
         let mine = held(storm, &*edge.site.disk());
+        let (hub, site, epoch) = match edge.above {
+            None => (&hub, &storm.house.site, storm.hub_identity.epoch),
+            Some(above) => (&relays[&above], &storm.edges[above].site, storm.edges[above].site.identity().epoch),
+        };
+        let runs = storm.ground.run(site.disk().runs()).expect("the store works");
         for state in storm.ground.run(edge.site.disk().partitions()).expect("the store works") {
-            let Some(cursor) = state.cursor.filter(|cursor| cursor.epoch == storm.hub_identity.epoch) else { continue };
+            // the numbers of another line, or of what was put back, tell nothing
+            let counts = |cursor: &Cursor| cursor.epoch == epoch && runs.agree(cursor.after, cursor.tag);
+            let Some(cursor) = state.cursor.filter(counts) else { continue };
             let passed = hub.iter().filter(|(_, held)| held.partition == state.partition && held.seq <= cursor.base);
             for (key, held) in passed {
                 let lacks = mine.get(key).is_none_or(|mine| {
@@ -205,6 +286,10 @@ fn cursors_skip_nothing(storm: &mut Storm) -> Found {
 /// At the hub, of every save that an edge has sent or is about to send: all of its records, or none. Asked when the hub
 /// died, which is when a part could be there.
 pub fn saves_are_whole(storm: &mut Storm) {
+    if storm.restored {
+        // what its edges give back comes record by record
+        return;
+    }
     let hub = held(storm, &*storm.house.site.disk());
     for edge in &storm.edges {
         for unsent in storm.ground.run(edge.site.disk().outbox(usize::MAX)).expect("the store works") {
@@ -249,7 +334,12 @@ fn queues_are_empty(storm: &mut Storm) -> Found {
 }
 
 fn nothing_was_healed(storm: &mut Storm) -> Found {
-    let healed = storm.healed + storm.edges.iter().map(|edge| edge.session.healed()).sum::<u64>();
+    if storm.restored || storm.relay_put_back {
+        // what was written on both sides since then is only found by comparing
+        return Found::new();
+    }
+    // who has no way to the hub any more is told nothing of what becomes of its saves
+    let healed = storm.healed + connected(storm).map(|(_, edge)| edge.session.healed()).sum::<u64>();
     let times =
         (healed > 0).then(|| format!("digests differed {healed} times, and pulling from the beginning healed it"));
     times.into_iter().collect()
@@ -275,6 +365,12 @@ fn stamps_are_small(storm: &mut Storm) -> Found {
 }
 
 fn nothing_is_in_the_future(storm: &mut Storm) -> Found {
+    // what is saved on an edge that serves others is never corrected, for others may have it already
+    let wrong = storm.settings.has(Fault::ClockSet) || storm.settings.has(Fault::Drift);
+    // nor is a node told the time that was revoked
+    if wrong && storm.edges.iter().any(|edge| edge.house.is_some() || edge.revoked) {
+        return Found::new();
+    }
     let latest = Hlc::at(storm.time.now() + MAX_LEAD);
     let hub = held(storm, &*storm.house.site.disk());
     hub.values().filter(|held| held.state.latest().time > latest).map(|held| format!("{held:?}")).collect()
@@ -282,9 +378,10 @@ fn nothing_is_in_the_future(storm: &mut Storm) -> Found {
 
 /// Whether every edge that may is in step, and has heard of all that the hub has.
 pub fn is_at_rest(storm: &Storm) -> bool {
-    let heads = storm.ground.run(storm.house.site.disk().partitions()).expect("the store works");
-    connected(storm).all(|(_, edge)| {
-        let in_scope = heads.iter().filter(|state| edge.scope.contains(&state.partition));
+    connected(storm).all(|(which, edge)| {
+        let heads = storm.ground.run(edge.network.house.site.disk().partitions()).expect("the store works");
+        let scope = storm.scope_of(which);
+        let in_scope = heads.iter().filter(|state| scope.contains(&state.partition));
         let heard = |head: &outpost::store::PartitionState| {
             let mut cursors = edge.session.cursors();
             cursors.any(|(partition, cursor)| *partition == head.partition && cursor.base >= head.head)

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use outpost::domain::ids::{RecordId, SaveId, THE_HUB, TypeName};
 use outpost::domain::json;
 use outpost::domain::path::{Path, Segment};
-use outpost::domain::record::{Act, Change, Content, Cover};
+use outpost::domain::record::{Act, Change, Content, Cover, edited};
 use outpost::domain::stamp::Stamp;
 use outpost::store::{Held, LocalRecord};
 use serde_json::{Value, json};
 
-use crate::people::STOCK;
+use crate::people::{STOCK, STORY, words};
 
 pub type Key = (TypeName, RecordId);
 
@@ -24,6 +24,9 @@ pub struct Written {
     pub tag: u32,
     pub value: Option<Value>,
 }
+
+/// A word that a person took out of the text of a record.
+pub type Erased = (RecordId, String);
 
 /// A writer said that they had seen what stood there.
 #[derive(Debug, Clone)]
@@ -41,6 +44,11 @@ pub struct Memory {
     /// Who put which record into the bin or took it out.
     pub binned: BTreeSet<(Key, u32, bool)>,
     pub saves: u64,
+    /// Words that people put into texts, and took out of them, by save.
+    words: Vec<(Key, String, u32)>,
+    erased: Vec<(Erased, u32)>,
+    /// What was nowhere any more when the hub was put back, but in the hub that was given up.
+    forgiven: BTreeSet<(RecordId, Path, u32)>,
 }
 
 impl Memory {
@@ -56,7 +64,8 @@ impl Memory {
     }
 
     /// A person was told that this is saved.
-    pub fn remember_all(&mut self, parts: &[LocalRecord], save: SaveId) {
+    pub fn remember_all(&mut self, parts: &[LocalRecord], save: SaveId, erased: &[Erased]) {
+        self.erased.extend(erased.iter().map(|erased| (erased.clone(), save.tag())));
         for part in parts {
             self.remember(&part.type_name, part.id, &part.changes, save.tag());
         }
@@ -67,6 +76,11 @@ impl Memory {
             let named =
                 Named { type_name: type_name.clone(), id, path: change.path.clone(), cover: change.replaces.clone() };
             self.named.push(named);
+            if let Some(words) = words_of(change) {
+                let key = (type_name.clone(), id);
+                self.words.extend(words.into_iter().map(|word| (key.clone(), word, tag)));
+                continue;
+            }
             let value = match &change.act {
                 Act::Set(Content::Json(text)) => Some(text.0.clone()),
                 Act::Set(Content::Absent) => None,
@@ -84,6 +98,8 @@ impl Memory {
         lost: &[Held],
         unsent: &BTreeSet<u32>,
         gone: &BTreeSet<Key>,
+        // whether the history tells, where that is enough: the type decided against the value at once
+        told: &dyn Fn(&Written, &Path, Option<&Value>) -> bool,
     ) -> Vec<String> {
         let mut missing = Vec::new();
         // what is written inside of what was not permitted to be made is told by the history alone
@@ -101,7 +117,18 @@ impl Memory {
             if gone.contains(&key) {
                 continue;
             }
+            let leaves: Vec<_> = leaves(&written.path, written.value.as_ref())
+                .into_iter()
+                .filter(|(path, _)| !self.forgiven.contains(&(written.id, path.clone(), written.tag)))
+                .collect();
+            if leaves.is_empty() {
+                continue;
+            }
             let Some(held) = held.get(&key) else {
+                // of a record that was put back to before it was made, an edge that may not hold it any more tells nothing
+                if self.is_forgiven_as_a_whole(written.id) {
+                    continue;
+                }
                 missing.push(format!("the record of {written:?}"));
                 continue;
             };
@@ -110,16 +137,18 @@ impl Memory {
                 .map(|entry| &entry.document.value)
                 .filter(|entry| entry["type"] == written.type_name.as_str() && entry["record"] == json!(written.id))
                 .collect();
-            for (path, value) in leaves(&written.path, written.value.as_ref()) {
+            for (path, value) in leaves {
                 let is_there = stands(held, &path, written.tag, value)
                     || self.is_seen(written, &path, value)
-                    || entries.iter().any(|entry| is_lost(entry, &path, value));
+                    || entries.iter().any(|entry| is_lost(entry, &path, value))
+                    || told(written, &path, value);
                 if !is_there {
                     missing.push(format!("{path} = {value:?} of {written:?}"));
                 }
             }
         }
         missing.extend(self.miscounted(held, unsent, gone));
+        missing.extend(self.miswritten(held, unsent, gone));
         missing
     }
 
@@ -127,23 +156,107 @@ impl Memory {
     fn miscounted(&self, held: &BTreeMap<Key, Held>, unsent: &BTreeSet<u32>, gone: &BTreeSet<Key>) -> Vec<String> {
         let stock = Path::root().property("stock");
         let mut sums: BTreeMap<Key, i64> = BTreeMap::new();
-        let counts =
-            |written: &&Written| written.path.parent().as_ref() == Some(&stock) && !unsent.contains(&written.tag);
+        let counts = |written: &&Written| {
+            written.path.parent().as_ref() == Some(&stock)
+                && !unsent.contains(&written.tag)
+                && !self.forgiven.contains(&(written.id, written.path.clone(), written.tag))
+        };
         for written in self.written.iter().filter(counts) {
             let by = written.value.as_ref().and_then(Value::as_i64).unwrap_or_default();
             *sums.entry((written.type_name.clone(), written.id)).or_insert(STOCK) += by;
         }
-        let unborn = |key: &Key| {
-            let mut made = self.written.iter().filter(|written| written.id == key.1 && written.path.is_root());
-            made.any(|written| unsent.contains(&written.tag))
-        };
-        sums.retain(|key, _| !unborn(key) && !gone.contains(key));
+        sums.retain(|key, _| !self.is_unborn(key, unsent) && !gone.contains(key));
+        sums.retain(|key, _| held.contains_key(key) || !self.is_forgiven_as_a_whole(key.1));
         let wrong =
             |(key, sum): &(&Key, &i64)| held.get(*key).is_none_or(|held| held.document.value["stock"] != json!(**sum));
         sums.iter()
             .filter(wrong)
             .map(|(key, sum)| format!("{key:?} does not come to {sum}: {:?}", held.get(key)))
             .collect()
+    }
+
+    /// The save that made the record is not at the hub.
+    fn is_unborn(&self, key: &Key, unsent: &BTreeSet<u32>) -> bool {
+        let mut made = self.written.iter().filter(|written| written.id == key.1 && written.path.is_root());
+        made.any(|written| unsent.contains(&written.tag))
+    }
+
+    fn is_forgiven_as_a_whole(&self, id: RecordId) -> bool {
+        let mut made = self.written.iter().filter(|written| written.id == id && written.path.is_root());
+        made.any(|written| {
+            let leaves = leaves(&written.path, written.value.as_ref());
+            leaves.into_iter().all(|(path, _)| self.forgiven.contains(&(id, path, written.tag)))
+        })
+    }
+
+    /// Texts in which a word is missing that nobody took out, or stands twice, or stands although it was taken out.
+    fn miswritten(&self, held: &BTreeMap<Key, Held>, unsent: &BTreeSet<u32>, gone: &BTreeSet<Key>) -> Vec<String> {
+        let story = Path::root().property(STORY);
+        let out: BTreeSet<&Erased> =
+            self.erased.iter().filter(|(_, tag)| !unsent.contains(tag)).map(|(erased, _)| erased).collect();
+        let mut wrong = Vec::new();
+        for (key, word, tag) in &self.words {
+            let is_forgiven = self.forgiven.contains(&(key.1, story.clone(), *tag));
+            if gone.contains(key)
+                || unsent.contains(tag)
+                || is_forgiven
+                || self.is_unborn(key, unsent)
+                || !held.contains_key(key) && self.is_forgiven_as_a_whole(key.1)
+            {
+                continue;
+            }
+            let text = held.get(key).and_then(|held| held.document.get(&story)).and_then(Value::as_str);
+            let times = words(text.unwrap_or_default()).filter(|other| other == word).count();
+            let should = usize::from(!out.contains(&(key.1, word.clone())));
+            // whose author changed the words beside it may have written it anew with them
+            let again = self.words.iter().filter(|other| other.0 == *key && other.1 == *word).count() > 1;
+            if times != should && !(again && times >= should) {
+                wrong.push(format!("{word} stands {times} times, not {should}, in {text:?} of {key:?}"));
+            }
+        }
+        wrong
+    }
+
+    /// The hub is put back. What is in none of these places, and in no outbox, is nowhere any more.
+    pub fn forgive(&mut self, places: &[BTreeMap<Key, Held>], unsent: &BTreeSet<u32>) {
+        let lost: Vec<&Value> = places
+            .iter()
+            .flat_map(BTreeMap::values)
+            .filter(|held| held.type_name.as_str() == TypeName::LOST)
+            .map(|entry| &entry.document.value)
+            .collect();
+        for written in self.written.iter().filter(|written| !unsent.contains(&written.tag)) {
+            let key = (written.type_name.clone(), written.id);
+            let held: Vec<&Held> = places.iter().filter_map(|place| place.get(&key)).collect();
+            for (path, value) in leaves(&written.path, written.value.as_ref()) {
+                let is_there = held.iter().any(|held| held.state.stamp_at(&path).tag == written.tag)
+                    || lost.iter().any(|entry| entry["record"] == json!(written.id) && is_lost(entry, &path, value));
+                if !is_there {
+                    self.forgiven.insert((written.id, path, written.tag));
+                }
+            }
+        }
+        let story = Path::root().property(STORY);
+        for (key, word, tag) in self.words.iter().filter(|(_, _, tag)| !unsent.contains(tag)) {
+            let says = |held: &Held| {
+                let mut found = false;
+                held.state.each_stamp(&mut |stamp| found |= stamp.tag == *tag);
+                found
+            };
+            if !places.iter().filter_map(|place| place.get(key)).any(says) {
+                self.forgiven.insert((key.1, story.clone(), *tag));
+                self.erased.retain(|((id, gone), _)| (*id, gone) != (key.1, word));
+            }
+        }
+        // a word that was taken out stands again, if nobody has it any more that it was
+        self.erased.retain(|((id, _), tag)| {
+            let says = |held: &Held| {
+                let mut found = false;
+                held.state.each_stamp(&mut |stamp| found |= stamp.tag == *tag);
+                found
+            };
+            unsent.contains(tag) || places.iter().flat_map(BTreeMap::values).any(|held| held.id == *id && says(held))
+        });
     }
 
     /// Somebody replaced the value who had it before them, from this write or from another that said the same.
@@ -168,6 +281,17 @@ impl Memory {
             below.is_some_and(|below| is_it(&named.cover.all) || inside(below))
         })
     }
+}
+
+/// What an edit of a text puts in; none if the change is none.
+fn words_of(change: &Change) -> Option<Vec<String>> {
+    let (text, _) = edited(&outpost::domain::record::Document::default(), change)?;
+    let Act::Set(Content::Json(edit)) = &change.act else { return None };
+    (text == Path::root().property(STORY)).then(|| {
+        let inserts = edit.0["i"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let texts = inserts.iter().filter_map(|insert| insert[4].as_str());
+        texts.flat_map(words).map(str::to_owned).collect()
+    })
 }
 
 /// The values of a write that can lose each on its own: an object is one of its properties at a time.

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use outpost::domain::ids::Epoch;
+use outpost::domain::ids::{Epoch, Partition};
 use outpost::domain::protocol::{Failure, Hello, Pull, Pulled, Push, Pushed, Welcome};
 use outpost::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
+use outpost::domain::snapshot::{ChunkHash, Manifest};
 use outpost::store::Request;
 use outpost::sync::{Hub, HubError, LiveEvent, NodeRecord, Transport};
 use tokio::sync::mpsc;
@@ -14,8 +15,12 @@ use crate::device::Time;
 use crate::dice::Dice;
 use crate::fuse::Fuse;
 use crate::memory::Memory;
+use crate::old;
 use crate::planted::{Bug, silence};
 use crate::site::Site;
+
+/// A partition of so many records is copied from chunks.
+const FEW: u64 = 3;
 
 /// How the network treats a request. One decision for each, made before it leaves.
 #[derive(Clone, Copy, Default, Debug)]
@@ -45,6 +50,10 @@ pub struct Network {
     pub time: Time,
     pub memory: Arc<Mutex<Memory>>,
     pub bug: Option<Bug>,
+    /// Nothing of what came to the protocol later passes.
+    pub old: bool,
+    /// What is small is copied from chunks, too.
+    pub chunks: bool,
     pub weather: Mutex<Weather>,
     /// Requests that come a second time, later.
     pub echoes: Mutex<Vec<Push>>,
@@ -79,7 +88,10 @@ impl Network {
             fuse.arm(calls, moment);
         }
         let work = async {
-            let node = hub.authenticate(Some(&self.credential)).await?;
+            let node = match &ask {
+                Ask::Push(_) => hub.recognise(Some(&self.credential)).await?,
+                _ => hub.authenticate(Some(&self.credential)).await?,
+            };
             ask.of(&hub, &node).await
         };
         let answer = fuse.guard(work).await;
@@ -120,6 +132,8 @@ enum Ask {
     Reconcile(Reconcile),
     Fetch(Fetch),
     Offer(Box<Offer>),
+    Snapshot(Partition),
+    Chunk(ChunkHash),
 }
 
 enum Answer {
@@ -129,6 +143,8 @@ enum Answer {
     Reconciled(Reconciled),
     Fetched(Box<Fetched>),
     Offered(Offered),
+    Listed(Box<Manifest>),
+    Chunk(Vec<u8>),
 }
 
 impl Ask {
@@ -140,6 +156,8 @@ impl Ask {
             Ask::Reconcile(_) => "answer reconcile",
             Ask::Fetch(_) => "answer fetch",
             Ask::Offer(_) => "answer offer",
+            Ask::Snapshot(_) => "answer list",
+            Ask::Chunk(_) => "answer copy",
         }
     }
 
@@ -151,6 +169,8 @@ impl Ask {
             Ask::Fetch(asked) => Answer::Fetched(Box::new(hub.fetch(node, &asked).await?)),
             Ask::Offer(offer) => Answer::Offered(hub.offer(node, *offer).await?),
             Ask::Pull(pull) => Answer::Pulled(Box::new(hub.pull(node, &pull).await?)),
+            Ask::Snapshot(partition) => Answer::Listed(Box::new(hub.snapshot(node, &partition).await?)),
+            Ask::Chunk(hash) => Answer::Chunk(hub.chunk(node, hash).await?),
         })
     }
 }
@@ -158,7 +178,17 @@ impl Ask {
 #[async_trait]
 impl Transport for Network {
     async fn hello(&self, hello: &Hello) -> Result<Welcome, Failure> {
-        let Answer::Welcome(welcome) = self.ask(Ask::Hello(hello.clone())).await? else { unreachable!("as asked") };
+        let hello = if self.old { old::hello(hello) } else { hello.clone() };
+        let Answer::Welcome(mut welcome) = self.ask(Ask::Hello(hello)).await? else { unreachable!("as asked") };
+        if self.chunks {
+            welcome.limits.chunk_records = FEW;
+        }
+        if self.old {
+            old::welcome(&mut welcome);
+        }
+        if self.bug == Some(Bug::HidesRestore) {
+            welcome.ancestors.clear();
+        }
         let before = self.epoch.lock().expect("one thread").replace(welcome.epoch);
         if self.bug == Some(Bug::EpochClears) && before.is_some_and(|before| before != welcome.epoch) {
             let store = self.edge.process().store;
@@ -191,7 +221,10 @@ impl Transport for Network {
         if self.bug == Some(Bug::BaseMovesWithPage) {
             pull.base = pull.after;
         }
-        let Answer::Pulled(pulled) = self.ask(Ask::Pull(pull)).await? else { unreachable!("as asked") };
+        let Answer::Pulled(mut pulled) = self.ask(Ask::Pull(pull)).await? else { unreachable!("as asked") };
+        if self.old {
+            pulled.tag = None;
+        }
         self.edge.rumours.lock().expect("one thread").insert(pulled.partition.clone(), pulled.digest);
         Ok(*pulled)
     }
@@ -212,6 +245,18 @@ impl Transport for Network {
         let offer = Box::new(offer.clone());
         let Answer::Offered(answer) = self.ask(Ask::Offer(offer)).await? else { unreachable!("as asked") };
         Ok(answer)
+    }
+
+    async fn snapshot(&self, partition: &Partition) -> Result<Manifest, Failure> {
+        let Answer::Listed(answer) = self.ask(Ask::Snapshot(partition.clone())).await? else {
+            unreachable!("as asked")
+        };
+        Ok(*answer)
+    }
+
+    async fn chunk(&self, hash: ChunkHash, _: Option<ChunkHash>) -> Result<Vec<u8>, Failure> {
+        let Answer::Chunk(bytes) = self.ask(Ask::Chunk(hash)).await? else { unreachable!("as asked") };
+        Ok(bytes)
     }
 
     async fn live(&self, _: u64, _: mpsc::Sender<LiveEvent>) -> Failure {

@@ -2,7 +2,8 @@
 
 use outpost::domain::ids::{Partition, SaveId, THE_HUB, TypeName};
 use outpost::domain::path::{ItemKey, Path};
-use outpost::domain::record::{Act, Change, Content, Cover, State, difference};
+use outpost::domain::record::{Act, Change, Content, Cover, State, difference, edit_key};
+use outpost::domain::schema::Conflict;
 use outpost::domain::stamp::Stamp;
 use outpost::store::{Held, Judge};
 use serde_json::{Value, json};
@@ -26,6 +27,19 @@ pub fn job() -> TypeName {
 /// How many of it a new note counts.
 pub const STOCK: i64 = 100;
 
+/// The field of a note that several people write at length.
+pub const STORY: &str = "story";
+
+/// What the types say about values that lost.
+pub fn policy(path: &Path) -> Conflict {
+    match path.to_string().as_str() {
+        "/level" => Conflict::Highest,
+        "/floor" => Conflict::Lowest,
+        "/choice" => Conflict::Ask,
+        _ => Conflict::Later,
+    }
+}
+
 pub struct Fixed;
 
 impl Judge for Fixed {
@@ -37,6 +51,10 @@ impl Judge for Fixed {
             "job" => Partition::of_value(type_name, document.get("site")),
             _ => Partition::of_type(type_name),
         }
+    }
+
+    fn conflict(&self, _: &TypeName, _: Option<outpost::domain::ids::RevisionId>, path: &Path) -> Conflict {
+        policy(path)
     }
 
     fn is_valid(&self, _: &TypeName, _: Option<outpost::domain::ids::RevisionId>, _: &Value) -> Option<bool> {
@@ -73,8 +91,51 @@ pub fn creation(dice: &mut Dice) -> (TypeName, Vec<Change>) {
     (note(), changes)
 }
 
-/// What one press of a person changes, given what is in front of them.
-pub fn edit(dice: &mut Dice, type_name: &TypeName, seen: &State, cuts_units: bool) -> Vec<Change> {
+/// What one press of a person changes, given what is in front of them, and the words it takes out of a text.
+pub fn edit(dice: &mut Dice, type_name: &TypeName, seen: &State, cuts_units: bool) -> (Vec<Change>, Vec<String>) {
+    if *type_name == note() && dice.chance(18) {
+        return write(dice, seen);
+    }
+    (press(dice, type_name, seen, cuts_units), Vec::new())
+}
+
+/// The words of a text, whatever is between them: two that were put in at one place at once may touch.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
+    const LONG: usize = 17;
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            rest = rest.get(rest.find('w')?..)?;
+            let (word, after) = rest.split_at_checked(LONG)?;
+            if word[1..].bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                rest = after;
+                return Some(word);
+            }
+            rest = &rest[1..];
+        }
+    })
+}
+
+/// Puts a word of its own into the text, and sometimes takes one out.
+fn write(dice: &mut Dice, seen: &State) -> (Vec<Change>, Vec<String>) {
+    let path = Path::root().property(STORY);
+    let document = seen.document();
+    let text = document.get(&path).and_then(Value::as_str).unwrap_or_default();
+    let mut words: Vec<String> = words(text).map(str::to_owned).collect();
+    let mut erased = Vec::new();
+    if !words.is_empty() && dice.chance(30) {
+        erased.push(words.remove(dice.below(words.len() as u64) as usize));
+    }
+    if erased.is_empty() || dice.chance(50) {
+        words.insert(dice.below(words.len() as u64 + 1) as usize, format!("w{:016x}", dice.next()));
+    }
+    let new: String = words.iter().map(|word| format!("{word} ")).collect();
+    let Some(edit) = seen.text_edit(&path, &new) else { return (press(dice, &note(), seen, false), Vec::new()) };
+    let path = path.item(&edit_key(&dice.next().to_string()));
+    (vec![set(seen, path, Content::json(edit))], erased)
+}
+
+fn press(dice: &mut Dice, type_name: &TypeName, seen: &State, cuts_units: bool) -> Vec<Change> {
     let root = Path::root();
     let document = seen.document();
     let here = |path: &Path| document.get(path).is_some();
@@ -96,7 +157,7 @@ pub fn edit(dice: &mut Dice, type_name: &TypeName, seen: &State, cuts_units: boo
     let address = root.property("address");
     let parts = root.property("parts");
     let item = parts.item(&key(dice));
-    match dice.below(11) {
+    match dice.below(14) {
         0 => vec![set(seen, root.property("status"), number(dice)), set(seen, root.property("title"), number(dice))],
         1 => vec![set(seen, root.property("status"), Content::Absent)],
         2 => vec![set(seen, address.property("city"), number(dice))],
@@ -111,6 +172,9 @@ pub fn edit(dice: &mut Dice, type_name: &TypeName, seen: &State, cuts_units: boo
             set(seen, item.clone(), Content::json(json!({"part": "q", "count": dice.below(9)}))),
             Change { replaces: Cover::nothing(), path: item, act: Act::Rank(format!("{}", dice.below(9))) },
         ],
+        11 => vec![set(seen, root.property("level"), number(dice))],
+        12 => vec![set(seen, root.property("floor"), number(dice))],
+        13 => vec![set(seen, root.property("choice"), number(dice))],
         8 | 9 => {
             let taken = root.property("stock").item(&difference(&dice.next().to_string()));
             vec![set(seen, taken, Content::json(json!(-(dice.below(9) as i64))))]
@@ -139,6 +203,11 @@ fn finish(dice: &mut Dice, seen: &State, cuts_units: bool) -> Vec<Change> {
         changes.push(set(seen, result, found.map_or(Content::Absent, Content::json)));
     }
     changes
+}
+
+/// Whether the type says which of two values stands: then another may be written again at the hub at once.
+pub fn is_up_to_the_type(path: &Path) -> bool {
+    matches!(policy(path), Conflict::Highest | Conflict::Lowest)
 }
 
 /// The stamp a save gave one of its records.

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use outpost::domain::clock::Hlc;
 use outpost::domain::ids::{NodeId, Partition, SaveId, TypeName};
 use outpost::domain::path::Path;
-use outpost::domain::record::{Act, Change, Content};
+use outpost::domain::record::{Act, Change, Content, Document, edited};
 use outpost::domain::save::Save;
 use outpost::domain::stamp::Author;
 use outpost::store::{
@@ -37,47 +37,55 @@ registry! {
     /// Rows are chosen by the time they were written, not by the number they got.
     ChangedSince = "changed-since", 1,
     /// The cursor is kept in a transaction of its own, before the rows.
-    CursorFirst = "cursor-first", 63,
+    CursorFirst = "cursor-first", 9,
     /// A row is left out where this node has unsent work, and the cursor passes it.
-    SkipsUnsent = "skips-unsent", 10,
+    SkipsUnsent = "skips-unsent", 22,
     /// A digest is taken over from the hub instead of computed from rows.
     AdoptsDigest = "adopts-digest", 0,
     /// What a wrong clock stamped is sent as it is.
-    TrustsClock = "trusts-clock", 1,
+    TrustsClock = "trusts-clock", 22,
     /// A save that is not later than the latest of its node is taken for a repetition.
-    DedupByTime = "dedup-by-time", 0,
+    DedupByTime = "dedup-by-time", 5,
     /// A hub that counts from a new beginning makes its edges begin from nothing, unsent work included.
-    EpochClears = "epoch-clears", 0,
+    EpochClears = "epoch-clears", 6,
     /// Editing a record takes it out of the bin.
-    Resurrects = "resurrects", 1,
+    Resurrects = "resurrects", 0,
     /// What is taken from a counter is written as the number that is left.
-    CounterOverwrites = "counter-overwrites", 0,
+    CounterOverwrites = "counter-overwrites", 1,
     /// A save that is sent again is another save.
     NewIdOnRetry = "new-id-on-retry", 0,
     /// Whatever is pushed last is the latest.
-    LastPushWins = "last-push-wins", 0,
+    LastPushWins = "last-push-wins", 5,
     /// A write is answered before it is on disk.
     NotDurable = "not-durable", 0,
     /// A push that failed is tried again with the next save, not before.
-    NoRetry = "no-retry", 6,
+    NoRetry = "no-retry", 0,
     /// What left a partition stays with its readers.
     KeepsMoved = "keeps-moved", 1,
     /// What is out of scope stays on disk.
-    KeepsForeign = "keeps-foreign", 1,
+    KeepsForeign = "keeps-foreign", 0,
     /// Each page is asked for as if the reader were complete up to the one before.
     BaseMovesWithPage = "base-moves-with-page", 1,
     /// The records of a save are written one by one.
-    SplitsSaves = "splits-saves", 25,
+    SplitsSaves = "splits-saves", 97,
     /// What was pulled is pushed again as one's own.
-    Echoes = "echoes", 2,
+    Echoes = "echoes", 1,
     /// A write counts as having seen whatever it replaced.
     NamesUnseen = "names-unseen", 0,
     /// A push without an answer counts as taken.
     AcknowledgesSilence = "acknowledges-silence", 0,
     /// Of fields that a rule ties together only those are written that changed.
-    CutsUnits = "cuts-units", 3,
+    CutsUnits = "cuts-units", 7,
     /// A page that cannot be written is taken for written.
-    SwallowsErrors = "swallows-errors", 31,
+    SwallowsErrors = "swallows-errors", 146,
+    /// An edge that serves others keeps to itself what they save.
+    KeepsFromAbove = "keeps-from-above", 1,
+    /// A chunk is remembered as joined before its rows are.
+    ChunkFirst = "chunk-first", 20,
+    /// A hub that was restored does not say from when.
+    HidesRestore = "hides-restore", 15,
+    /// An edit of a long text is taken for the text as its author saw it.
+    TextOverwrites = "text-overwrites", 1,
 }
 
 /// One of them in a node's store.
@@ -144,6 +152,14 @@ impl Planted {
                 store.commit(Request::Save(save)).await?;
                 Ok(done)
             }
+            (Bug::KeepsFromAbove, Request::Receive { saves, now, relay: true }) => {
+                store.commit(Request::Receive { saves, now, relay: false }).await
+            }
+            (Bug::ChunkFirst, Request::JoinChunk { page, copying, now }) => {
+                let first = PulledPage { rows: Vec::new(), moved: Vec::new(), ..page.clone() };
+                store.commit(Request::JoinChunk { page: first, copying: copying.clone(), now }).await?;
+                store.commit(Request::JoinChunk { page, copying, now }).await
+            }
             (Bug::TrustsClock, Request::Retime { .. }) => Ok(Outcome::Done),
             (Bug::TrustsClock, Request::Save(save)) => {
                 store.commit(Request::Save(LocalSave { unchecked: None, ..save })).await
@@ -205,6 +221,14 @@ impl Planted {
                     (Bug::NamesUnseen, Some(held)) => {
                         for change in &mut record.changes {
                             change.replaces = held.state.cover(&change.path);
+                        }
+                    }
+                    (Bug::TextOverwrites, Some(held)) => {
+                        for change in &mut record.changes {
+                            // a text with that edit alone is what its author is taken to have seen
+                            let Some((path, reads)) = edited(&Document::default(), change) else { continue };
+                            let act = Act::Set(reads.map_or(Content::Absent, Content::json));
+                            *change = Change { replaces: held.state.cover(&path), path, act };
                         }
                     }
                     (Bug::CounterOverwrites, Some(held)) => {

@@ -15,6 +15,10 @@ pub struct Settings {
     pub typed: bool,
     /// A type may come to allow less than it did.
     pub narrows: bool,
+    /// How many edges in a row may be hubs, besides the hub of all.
+    pub hops: u64,
+    /// It lasts for days or weeks.
+    pub long: bool,
     /// How many things happen before it calms down.
     pub actions: u64,
     /// How often a process dies, of a hundred steps.
@@ -40,12 +44,30 @@ impl Settings {
             (false, _) => 60 + dice.below(240),
         };
         let likely = [25, 50, 80][dice.below(3) as usize];
-        let faults = Fault::ALL.iter().copied().filter(|_| dice.chance(likely)).collect();
+        let mut faults: BTreeSet<Fault> = Fault::ALL.iter().copied().filter(|_| dice.chance(likely)).collect();
+        if bug == Some(Bug::HidesRestore) {
+            // it takes a hub that is restored, which is not where saves are denied or edges are revoked or old
+            faults.insert(Fault::RestoreHub);
+            faults.retain(|fault| !matches!(fault, Fault::Deny | Fault::Revoke | Fault::OldEdge));
+        }
+        let hops = if faults.contains(&Fault::Hop) { 1 + dice.below(2) } else { 0 };
+        let long = faults.contains(&Fault::Idle);
         // a store that loses what it answered is made for plain types
         let typed = dice.chance(25) && bug != Some(Bug::NotDurable) || bug == Some(Bug::CutsUnits);
         let narrows = dice.chance(40);
         let deadly = [2, 6, 20][dice.below(3) as usize];
-        Self { typed, narrows, deadly, edges: edges as usize, sqlite, actions: actions + 10 * edges, faults, bug }
+        Self {
+            typed,
+            narrows,
+            hops,
+            long,
+            deadly,
+            edges: edges as usize,
+            sqlite,
+            actions: actions + 10 * edges,
+            faults,
+            bug,
+        }
     }
 
     pub fn has(&self, fault: Fault) -> bool {

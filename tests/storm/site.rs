@@ -15,7 +15,7 @@ use crate::device::Device;
 use crate::dice::Dice;
 use crate::disk::{Disk, Ground, Kept};
 use crate::fuse::{Fuse, Points};
-use crate::memory::Memory;
+use crate::memory::{Erased, Memory};
 use crate::people;
 use crate::planted::{Bug, Planted};
 use crate::seam::{Rumours, Seam};
@@ -37,11 +37,12 @@ pub struct Process {
 struct Unsure {
     id: SaveId,
     parts: Vec<LocalRecord>,
+    erased: Vec<Erased>,
 }
 
 pub struct Site {
     pub is_edge: bool,
-    pub identity: Identity,
+    identity: Mutex<Identity>,
     pub author: Author,
     pub device: Arc<Device>,
     pub offset: Mutex<Option<Arc<Offset>>>,
@@ -68,7 +69,7 @@ impl Site {
         let author = Author { node: identity.node, incarnation: identity.incarnation, ..Author::default() };
         let process = start(ground, disk, (&identity, &device), bug, points, &rumours);
         Self {
-            identity,
+            identity: Mutex::new(identity),
             is_edge,
             author,
             device,
@@ -82,6 +83,11 @@ impl Site {
         }
     }
 
+    /// Who it was when its process started.
+    pub fn identity(&self) -> Identity {
+        self.identity.lock().expect("one thread").clone()
+    }
+
     pub fn process(&self) -> Process {
         self.process.lock().expect("one thread").clone()
     }
@@ -93,8 +99,10 @@ impl Site {
 
     /// A new process on this disk. Forms stay open in browsers.
     pub fn start(&self, ground: &Ground, disk: Disk) {
-        let of = (&self.identity, &self.device);
-        let process = start(ground, disk, of, self.bug, &self.points, &self.rumours);
+        let kept = ground.run(Identity::load(&*disk.store())).expect("the store works");
+        let identity = kept.unwrap_or_else(|| self.identity());
+        let process = start(ground, disk, (&identity, &self.device), self.bug, &self.points, &self.rumours);
+        *self.identity.lock().expect("one thread") = identity;
         *self.process.lock().expect("one thread") = process;
     }
 
@@ -133,7 +141,8 @@ impl Site {
     }
 
     /// One to three records that a person saves at once: new, as they are, or as they were rendered a while ago.
-    async fn compose(&self, dice: &mut Dice) -> Vec<LocalRecord> {
+    /// With the words that they take out of texts.
+    async fn compose(&self, dice: &mut Dice) -> (Vec<LocalRecord>, Vec<Erased>) {
         let records = self.records().await;
         let node = self.process().node;
         // the publication that the form was made of; without one there is no form
@@ -141,7 +150,7 @@ impl Site {
             None => Some(None),
             Some(node) => node.caches().get(type_name).map(|found| Some(found.current.id)),
         };
-        let mut parts: Vec<LocalRecord> = Vec::new();
+        let (mut parts, mut erased): (Vec<LocalRecord>, Vec<Erased>) = Default::default();
         for _ in 0..=u64::from(dice.chance(20)) + u64::from(dice.chance(10)) {
             if records.is_empty() || dice.chance(15) {
                 let (type_name, changes) = people::creation(dice);
@@ -162,24 +171,25 @@ impl Site {
             }
             let Some(revision) = form(&seen.type_name) else { continue };
             let cuts_units = self.bug == Some(Bug::CutsUnits);
-            let changes = people::edit(dice, &seen.type_name, &seen.state, cuts_units);
+            let (changes, words) = people::edit(dice, &seen.type_name, &seen.state, cuts_units);
             let (type_name, id) = (seen.type_name, seen.id);
+            erased.extend(words.into_iter().map(|word| (id, word)));
             parts.push(LocalRecord { type_name, id, revision, expect: Expect::Exists, changes });
         }
-        parts
+        (parts, erased)
     }
 
     /// A person saves. If that kills the process, nobody knows what became of it until it is started again.
     pub async fn save(&self, dice: &mut Dice, memory: &Mutex<Memory>) {
-        let parts = self.compose(dice).await;
+        let (parts, erased) = self.compose(dice).await;
         if parts.is_empty() {
             return;
         }
         let id = {
             let mut memory = memory.lock().expect("one thread");
             memory.saves += 1;
-            // the tag is unique, so that a stamp can be told from its save
-            let id = SaveId(u128::from(memory.saves) << 96 | u128::from(dice.next()));
+            // the tag is unique, so that a stamp can be told from its save; the hub's own are the numbers it gives
+            let id = SaveId(u128::from(1 << 24 | memory.saves) << 96 | u128::from(dice.next()));
             memory.expect(&parts, id);
             id
         };
@@ -189,20 +199,24 @@ impl Site {
             None => self.device.reading(),
         };
         // a node that was copied or put back takes another incarnation
-        let present = Identity::load(&*self.disk()).await.expect("the store works").unwrap_or(self.identity.clone());
+        let present = Identity::load(&*self.disk()).await.expect("the store works").unwrap_or_else(|| self.identity());
         let author = Author { incarnation: present.incarnation, ..self.author };
         let save = LocalSave { id, author, now, unchecked, records: parts.clone(), outbox: self.is_edge };
         let Process { store, fuse, .. } = self.process();
         let Some(answer) = fuse.guard(store.write(Request::Save(save))).await else {
-            self.unsure.lock().expect("one thread").push(Unsure { id, parts });
+            self.unsure.lock().expect("one thread").push(Unsure { id, parts, erased });
             return;
         };
         match answer {
             Ok(Outcome::Saved(held)) => {
                 assert_eq!(held.len(), parts.len());
-                let saved: Vec<_> = held.iter().zip(&parts).map(|(held, part)| stands(held, id, part)).collect();
+                let saved: Vec<_> = held
+                    .iter()
+                    .zip(&parts)
+                    .map(|(held, part)| stands(held, id, part) || is_up_to_the_type(part))
+                    .collect();
                 assert!(saved.iter().all(|stands| *stands), "I3: what was saved does not stand: {parts:?} {held:?}");
-                memory.lock().expect("one thread").remember_all(&parts, id);
+                memory.lock().expect("one thread").remember_all(&parts, id, &erased);
             }
             // the record was moved away and dropped since it was rendered; or nothing was changed, as the person is told
             Ok(Outcome::Refused { now: None, .. }) | Err(StoreError::Full) => {}
@@ -214,15 +228,20 @@ impl Site {
     pub async fn recall(&self, memory: &Mutex<Memory>) {
         let unsure = std::mem::take(&mut *self.unsure.lock().expect("one thread"));
         let disk = self.disk();
-        for Unsure { id, parts } in unsure {
-            let mut there = 0;
-            for part in &parts {
+        for Unsure { id, parts, erased } in unsure {
+            let (mut there, mut itself) = (0, false);
+            let telling: Vec<_> = parts.iter().filter(|part| !is_up_to_the_type(part)).collect();
+            let telling = if telling.is_empty() { parts.iter().collect() } else { telling };
+            for part in &telling {
                 let held = disk.record(&part.type_name, part.id).await.expect("the store works");
-                there += usize::from(held.is_some_and(|held| stands(&held, id, part)));
+                there += usize::from(held.as_ref().is_some_and(|held| stands(held, id, part)));
+                // what the hub wrote in the place of another's write may say the same
+                let held = held.into_iter();
+                held.for_each(|held| held.state.each_stamp(&mut |stamp| itself |= stamp.tag == id.tag()));
             }
-            assert!(there == 0 || there == parts.len(), "I4: of a save only a part is there: {parts:?}");
-            if there > 0 {
-                memory.lock().expect("one thread").remember_all(&parts, id);
+            assert!(!itself || there == telling.len(), "I4: of a save only a part is there: {parts:?}");
+            if itself {
+                memory.lock().expect("one thread").remember_all(&parts, id, &erased);
             }
         }
     }
@@ -251,6 +270,10 @@ fn start(
             Process { disk, store: node.store().clone(), node: Some(node), fuse, behind }
         }
     }
+}
+
+fn is_up_to_the_type(part: &LocalRecord) -> bool {
+    part.changes.iter().all(|change| people::is_up_to_the_type(&change.path))
 }
 
 fn stands(held: &Held, id: SaveId, part: &LocalRecord) -> bool {

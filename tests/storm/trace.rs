@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::faults::Fault;
 use crate::fuse::{Passed, Point};
 
 /// Two runs of one seed have the same.
@@ -27,6 +28,11 @@ impl Trace {
         self.hasher.update(bytes);
     }
 
+    /// Whether somebody reads what is noted.
+    pub fn is_shown(&self) -> bool {
+        self.log
+    }
+
     pub fn hash(&self) -> String {
         self.hasher.finalize().to_hex()[..16].to_owned()
     }
@@ -45,12 +51,32 @@ pub struct Report {
     /// The longest time to come to rest after the last fault.
     pub rest: i64,
     pub faults: BTreeMap<&'static str, u64>,
+    /// How often an edge and its hub compared records.
+    pub reconciled: u64,
     pub points: BTreeMap<Point, Passed>,
     /// Bytes of stamps on disk, stamps, and bytes of documents.
     pub stamps: [u64; 3],
 }
 
 impl Report {
+    pub fn count(&mut self, fault: Fault) {
+        *self.faults.entry(fault.name()).or_default() += 1;
+    }
+
+    /// Whether everything that can go wrong did.
+    pub fn is_complete(&self) -> bool {
+        let unseen: Vec<&str> = self.unseen();
+        if !unseen.is_empty() {
+            eprintln!("faults that never happened: {}", unseen.join(", "));
+        }
+        unseen.is_empty()
+    }
+
+    fn unseen(&self) -> Vec<&'static str> {
+        let names = Fault::ALL.iter().map(|fault| fault.name());
+        names.filter(|fault| !self.faults.contains_key(fault)).collect()
+    }
+
     pub fn add(&mut self, other: Report) {
         self.seeds += other.seeds;
         self.on_sqlite += other.on_sqlite;
@@ -59,6 +85,7 @@ impl Report {
         self.records += other.records;
         self.time += other.time;
         self.rest = self.rest.max(other.rest);
+        self.reconciled += other.reconciled;
         for (fault, count) in other.faults {
             *self.faults.entry(fault).or_default() += count;
         }
@@ -85,8 +112,8 @@ impl Report {
         println!("stamps take {:.1} bytes each; documents {documents} bytes", bytes as f64 / stamps.max(1) as f64);
         let faults = self.faults.iter().map(|(fault, count)| format!("{fault} {count}"));
         println!("faults: {}", faults.collect::<Vec<_>>().join(", "));
-        let unseen = crate::faults::Fault::ALL.iter().map(|fault| fault.name());
-        let unseen: Vec<&str> = unseen.filter(|fault| !self.faults.contains_key(fault)).collect();
+        println!("{} steps of bringing together again", self.reconciled);
+        let unseen = self.unseen();
         if !unseen.is_empty() {
             println!("faults that never happened: {}", unseen.join(", "));
         }

@@ -20,6 +20,10 @@ impl Design {
                 "title": {"type": "integer"},
                 "status": {"type": ["string", "integer"]},
                 "stock": {"type": "integer", "x-merge": "counter"},
+                "story": {"type": "string", "x-merge": "text"},
+                "level": {"type": "integer", "x-conflict": "highest"},
+                "floor": {"type": "integer", "x-conflict": "lowest"},
+                "choice": {"type": "integer", "x-conflict": "ask"},
                 "address": {
                     "type": "object",
                     "properties": {"city": {"type": ["string", "integer"]}, "street": {"type": "string"}}
