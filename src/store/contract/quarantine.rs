@@ -20,6 +20,7 @@ contract!(
     who_saw_a_restatement_saw_what_it_stands_for_and_no_more,
     a_denied_move_leaves_the_record_where_it_is,
     entries_of_the_quarantine_move_with_their_record,
+    an_entry_of_the_quarantine_that_is_given_back_loses_nothing,
     what_was_accepted_stays_so_when_the_right_is_withdrawn,
     what_cannot_be_decoded_is_refused_and_what_is_too_large_is_kept,
     nobody_else_writes_in_the_quarantine,
@@ -228,6 +229,29 @@ async fn entries_of_the_quarantine_move_with_their_record(kind_of: Kind) {
         two.pull(&hub, &jobs_at(place)).await;
         agree(&hub, &two, &jobs_at(place)).await;
     }
+}
+
+async fn an_entry_of_the_quarantine_that_is_given_back_loses_nothing(kind_of: Kind) {
+    let (hub, one, _) = nodes(kind_of).await;
+    hub.create("job", 1, json!({"site": "a", "title": "t"})).await;
+    one.pull(&hub, &jobs_at("a")).await;
+    let seen = one.held("job", 1).await.expect("it is here");
+    one.change(&seen, vec![write(&seen, "/title", json!("x"))]).await;
+    hand_over(&one, &hub, |_| true).await;
+    let moves = async |site: &str| {
+        let held = hub.held("job", 1).await.expect("it is here");
+        hub.change(&held, vec![write(&held, "/site", json!(site))]).await;
+    };
+    moves("b").await;
+    one.pull(&hub, &jobs_at("b")).await;
+    assert_eq!(entries(&one).await.len(), 1);
+    moves("a").await;
+    let changes = one.store.changes(&jobs_at("b"), 0, 0, 1 << 20).await.expect("works");
+    let page = OfferedPage { partition: jobs_at("b"), rows: changes.rows, dictionary: changes.dictionary };
+    hub.write(Request::Offer { page, now: hub.now(), relay: false }).await;
+    assert_eq!(entries(&hub).await[0].partition, jobs_at("a"));
+    assert_eq!(hub.lost().await, Vec::<Value>::new());
+    hub.check().await;
 }
 
 async fn what_was_accepted_stays_so_when_the_right_is_withdrawn(kind_of: Kind) {

@@ -27,7 +27,8 @@ impl Draft<'_> {
             // what was denied in it could come back by that; it is compared again when that is decided
             return self.absent(&key, &page.partition, incoming.latest(), now);
         }
-        let judged = !relay && key.0.as_str() != TypeName::LOST;
+        // what the hub alone writes loses nothing of anybody's
+        let judged = !relay && !matches!(key.0.as_str(), TypeName::LOST | TypeName::QUARANTINE);
         let lost = match &held {
             Some(held) if judged => self.overruled(&key, held, &incoming)?,
             _ => Vec::new(),
