@@ -16,7 +16,7 @@ use outpost::domain::stamp::Author;
 use outpost::store::chunk::{self, seal};
 use outpost::store::{
     Copying, Cursor, Expect, Filter, Judge, LocalRecord, LocalSave, Operator, Options, Outcome, PulledPage, Query,
-    Request, Sort, SortKey, Sqlite, Store,
+    Ready, Request, Sort, SortKey, Sqlite, Store,
 };
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
@@ -322,7 +322,8 @@ async fn first_copy(store: &Sqlite, folder: &FilePath, records: u64) {
         let page = PulledPage { partition: partition.clone(), rows, moved: Vec::new(), cursor, dictionary };
         copying = copying.map(|copying| copying.with(chunk.at.hash, state.head)).filter(|_| number + 1 < count);
         let began = Instant::now();
-        let request = Request::JoinChunk { page, copying: copying.clone(), now: 1_800_000_000_000 };
+        let request =
+            Request::JoinChunk { page, ready: Ready::default(), copying: copying.clone(), now: 1_800_000_000_000 };
         edge.write(request).await.expect("it joins");
         joining += began.elapsed();
     }

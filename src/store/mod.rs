@@ -11,6 +11,7 @@ mod contract;
 mod ledger;
 mod list;
 mod model;
+mod ready;
 pub mod sqlite;
 
 use std::collections::HashSet;
@@ -37,6 +38,7 @@ use crate::meter::Writes;
 
 pub use ledger::{COPYING, FLOOR, Floor, GONE, REMAINS, is_settled, kept_save, remains_of};
 pub use model::Model;
+pub use ready::{Ready, ReadyRow};
 pub use sqlite::{Options, Sqlite, backup, checkup, restore};
 
 /// What the store has to know of types while it writes. Pure and quick: it is asked in the writing transaction.
@@ -198,8 +200,9 @@ pub enum Request {
     /// A page of a partition pulled from the hub, with the cursor it leads to.
     Join { page: PulledPage, now: i64 },
     /// A chunk of a partition that is copied for the first time: joined like a page, and that it is in is remembered with
-    /// it. `copying` is how far the copy is then. Without it this was the last, and the cursor of the page is taken.
-    JoinChunk { page: PulledPage, copying: Option<Copying>, now: i64 },
+    /// it. `copying` is how far the copy is then. Without it this was the last, and the cursor of the page is taken. `ready`
+    /// are its rows made ready, if that was done before.
+    JoinChunk { page: PulledPage, ready: Ready, copying: Option<Copying>, now: i64 },
     /// Records that an edge gives back, since this node lost them: joined and numbered as those of a push. `relay`: what
     /// loses by that is judged by the node above.
     Offer { page: OfferedPage, now: i64, relay: bool },

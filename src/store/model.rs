@@ -223,6 +223,11 @@ impl Memory {
                 let left = self.moved.keys().filter(|(_, of)| of == key).map(|(partition, _)| partition.clone());
                 facts.left.insert(key.clone(), left.collect());
             }
+            Need::Gap((type_name, first, last)) => {
+                let span = (type_name.clone(), *first)..=(type_name.clone(), *last);
+                let gap = self.records.range(span).next().is_none();
+                facts.gaps.insert((type_name.clone(), *first, *last), gap);
+            }
             Need::Provisional => {
                 let lost = TypeName::built_in(TypeName::LOST);
                 let here = self.of_type(&lost).filter(|held| held.flags.has(Flags::PROVISIONAL)).map(|held| held.id);
@@ -240,6 +245,9 @@ impl Memory {
                 Some(held) => self.records.insert(key, held),
                 None => self.records.remove(&key),
             };
+        }
+        for fresh in news.fresh {
+            self.records.insert(fresh.key.clone(), fresh.held());
         }
         for (key, line) in news.lines {
             self.history.entry(key).or_default().push(line);

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::sse::Reader;
-use super::transport::{LiveEvent, Switch, Transport};
+use super::transport::{LiveEvent, Opened, Switch, Transport};
 use super::wire;
 use crate::domain::blob::{AskBlobs, BlobHash, BlobsHeld, HubHas};
 use crate::domain::ids::Partition;
@@ -56,10 +56,11 @@ pub struct HttpTransport {
     ahead: Mutex<Option<Ahead>>,
 }
 
-/// A chunk that comes while the one before it is joined, so that a long way does not cost its time for each.
+/// A chunk that comes, and is made ready, while the one before it is joined, so that neither costs its time for each.
 struct Ahead {
+    partition: Partition,
     hash: ChunkHash,
-    fetching: JoinHandle<Result<Vec<u8>, Failure>>,
+    fetching: JoinHandle<Result<Opened, Failure>>,
 }
 
 impl Drop for Ahead {
@@ -146,6 +147,14 @@ async fn chunk(request: RequestBuilder) -> Result<Vec<u8>, Failure> {
     if response.status() == StatusCode::OK { body(response, MAX_PACKED).await } else { Err(refusal(response).await) }
 }
 
+/// Fetches a chunk and makes it ready, where that holds up nobody.
+async fn records(of: Partition, hash: ChunkHash, request: RequestBuilder, meter: Arc<Talk>) -> Result<Opened, Failure> {
+    let bytes = chunk(request).await?;
+    meter.bytes_received.add(bytes.len());
+    let opened = tokio::task::spawn_blocking(move || Opened::of(&of, hash, &bytes)).await;
+    opened.unwrap_or_else(|err| Err(Failure::Local(format!("a chunk was not unpacked: {err}"))))
+}
+
 /// What an answer that is no success means.
 async fn refusal(response: Response) -> Failure {
     let status = response.status().as_u16();
@@ -224,6 +233,10 @@ impl HttpTransport {
     fn get(&self, path: &str, query: &str) -> RequestBuilder {
         let url = format!("{}/sync/v1/{path}?{query}", self.base);
         self.client.get(url).header(AUTHORIZATION, &self.authorization)
+    }
+
+    fn chunk_request(&self, hash: ChunkHash) -> RequestBuilder {
+        self.get(&format!("chunks/{hash}"), "")
     }
 
     /// Listens on the stream, and tells when it is heard. `None`: something on the way holds it back.
@@ -359,11 +372,16 @@ impl Transport for HttpTransport {
         self.unless_cut(self.exchange(self.get("snapshot", &query), 0)).await
     }
 
-    async fn chunk(&self, hash: ChunkHash, then: Option<ChunkHash>) -> Result<Vec<u8>, Failure> {
-        let request = |hash: ChunkHash| self.get(&format!("chunks/{hash}"), "");
+    async fn chunk(&self, hash: ChunkHash, _: Option<ChunkHash>) -> Result<Vec<u8>, Failure> {
+        let bytes = self.unless_cut(chunk(self.chunk_request(hash))).await?;
+        self.meter.bytes_received.add(bytes.len());
+        Ok(bytes)
+    }
+
+    async fn records(&self, of: &Partition, hash: ChunkHash, then: Option<ChunkHash>) -> Result<Opened, Failure> {
         let ahead = {
-            let mut ahead = self.ahead.lock().expect("no holder of this lock panics");
-            ahead.take_if(|ahead| ahead.hash == hash)
+            let mut ahead = self.ahead.lock().expect(POISON);
+            ahead.take_if(|ahead| ahead.hash == hash && ahead.partition == *of)
         };
         let fetch = async {
             // what failed then may be well by now
@@ -372,17 +390,17 @@ impl Transport for HttpTransport {
                 None => None,
             };
             match came {
-                Some(bytes) => Ok(bytes),
-                None => chunk(request(hash)).await,
+                Some(opened) => Ok(opened),
+                None => records(of.clone(), hash, self.chunk_request(hash), self.meter.clone()).await,
             }
         };
-        let bytes = self.unless_cut(fetch).await?;
-        self.meter.bytes_received.add(bytes.len());
+        let opened = self.unless_cut(fetch).await?;
         if let Some(hash) = then {
-            let mut ahead = self.ahead.lock().expect("no holder of this lock panics");
-            ahead.get_or_insert_with(|| Ahead { hash, fetching: tokio::spawn(chunk(request(hash))) });
+            let fetch = records(of.clone(), hash, self.chunk_request(hash), self.meter.clone());
+            let mut ahead = self.ahead.lock().expect(POISON);
+            ahead.get_or_insert_with(|| Ahead { partition: of.clone(), hash, fetching: tokio::spawn(fetch) });
         }
-        Ok(bytes)
+        Ok(opened)
     }
 
     async fn reconcile(&self, asked: &Reconcile) -> Result<Reconciled, Failure> {

@@ -8,8 +8,10 @@ use crate::domain::ids::Partition;
 use crate::domain::protocol::{Failure, Hello, Hint, Pull, Pulled, Push, Pushed, Welcome};
 use crate::domain::reach::{Located, Whereabouts};
 use crate::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
-use crate::domain::snapshot::{ChunkHash, Manifest};
+use crate::domain::record::pack::Dictionary;
+use crate::domain::snapshot::{ChunkHash, Manifest, read};
 use crate::meter::Talk;
+use crate::store::{Ready, Row, chunk};
 
 /// Brings messages to the hub and its answers back. A failure says nothing about whether the hub did what it was asked.
 #[async_trait]
@@ -28,6 +30,10 @@ pub trait Transport: Send + Sync {
     /// meanwhile.
     async fn chunk(&self, _: ChunkHash, _then: Option<ChunkHash>) -> Result<Vec<u8>, Failure> {
         Err(Failure::NoChunk("no chunks come this way".into()))
+    }
+    /// What is in a chunk, if it is what its name says, made ready to be joined.
+    async fn records(&self, of: &Partition, hash: ChunkHash, then: Option<ChunkHash>) -> Result<Opened, Failure> {
+        Opened::of(of, hash, &self.chunk(hash, then).await?)
     }
     /// How far records have come; only asked for showing.
     async fn whereabouts(&self, _: &Whereabouts) -> Result<Located, Failure> {
@@ -50,6 +56,23 @@ pub trait Transport: Send + Sync {
     /// What is counted of these conversations; a transport that knows how many bytes it carried counts them here.
     fn meter(&self) -> Arc<Talk> {
         Arc::default()
+    }
+}
+
+/// What is in a chunk.
+pub struct Opened {
+    pub rows: Vec<Row>,
+    pub ready: Ready,
+    pub dictionary: Dictionary,
+}
+
+impl Opened {
+    /// Unpacks a chunk of this partition and this name, as it came. It is much work, and waits for nothing.
+    pub fn of(partition: &Partition, hash: ChunkHash, bytes: &[u8]) -> Result<Self, Failure> {
+        let bad = |why: &dyn std::fmt::Display| Failure::Faulty(format!("a chunk of {partition} is no good: {why}"));
+        let content = chunk::open(hash, bytes).map_err(|err| bad(&err))?;
+        let (rows, dictionary) = read(partition, &content).map_err(|err| bad(&err))?;
+        Ok(Self { ready: Ready::of(&rows, &dictionary), rows, dictionary })
     }
 }
 

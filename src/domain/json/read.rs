@@ -7,6 +7,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// How the library hands over the text of a number whose digits are kept as typed.
@@ -161,11 +162,14 @@ impl<'de> Visitor<'de> for Strict {
             if is_reserved(&name) {
                 return Err(reserved(&name));
             }
-            if map.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("the name {name:?} stands twice in one object")));
-            }
-            let value = members.next_value_seed(Strict)?;
-            map.insert(name, value);
+            let place = match map.entry(name) {
+                Entry::Vacant(place) => place,
+                Entry::Occupied(there) => {
+                    let name = there.key();
+                    return Err(A::Error::custom(format_args!("the name {name:?} stands twice in one object")));
+                }
+            };
+            place.insert(members.next_value_seed(Strict)?);
         }
         Ok(Value::Object(map))
     }

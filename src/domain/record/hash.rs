@@ -17,10 +17,15 @@ pub struct Hash(pub u128);
 impl State {
     /// `document` is the projection of this state.
     pub fn hash(&self, type_name: &TypeName, id: Uuid, document: &Value) -> Hash {
+        self.hash_of(type_name, id, &json::canonical(document))
+    }
+
+    /// The same, for whoever has the canonical text of the projection.
+    pub fn hash_of(&self, type_name: &TypeName, id: Uuid, canonical: &str) -> Hash {
         let mut hasher = Hasher(blake3::Hasher::new());
         hasher.text(type_name.as_str());
         hasher.0.update(id.as_bytes());
-        hasher.text(&json::canonical(document));
+        hasher.text(canonical);
         hasher.place(&self.root, true, Stamp::NEVER);
         if let Some(bin) = &self.bin {
             hasher.byte(if bin.binned { b'B' } else { b'b' });

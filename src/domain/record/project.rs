@@ -16,6 +16,17 @@ impl State {
         let value = project(&self.root, None, Stamp::NEVER, &mut Vec::new(), &mut keys).unwrap_or(Value::Null);
         Document { value, keys }
     }
+
+    /// The value of [`State::document`], which most records have as it was written.
+    pub fn shown(&self) -> Cow<'_, Value> {
+        match &self.root {
+            Place { write: Some(write), removal: None, inside, .. } if inside.is_empty() => match &write.content {
+                Content::Json(text) => Cow::Borrowed(&text.0),
+                Content::Absent | Content::Group => Cow::Owned(self.document().value),
+            },
+            _ => Cow::Owned(self.document().value),
+        }
+    }
 }
 
 impl Place {

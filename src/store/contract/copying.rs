@@ -8,6 +8,7 @@ contract!(
     a_walk_sees_every_record_of_a_partition_in_order_and_where_it_stands,
     a_walk_ends_with_the_first_error,
     chunks_join_to_what_they_were_made_of_and_are_remembered,
+    a_chunk_makes_the_same_of_a_node_as_a_page,
     forgetting_a_partition_forgets_how_far_its_copy_was,
     a_row_of_a_chunk_that_cannot_be_understood_is_set_aside,
 );
@@ -91,6 +92,7 @@ async fn chunks_join_to_what_they_were_made_of_and_are_remembered(kind_of: Kind)
     let edge = kind_of.node(2).await.edge();
     let first = Request::JoinChunk {
         page: page(&notes(), chunk(&notes(), &all[..1]), state.head),
+        ready: Ready::default(),
         copying: Some(copying(state.head)),
         now: 1,
     };
@@ -101,13 +103,82 @@ async fn chunks_join_to_what_they_were_made_of_and_are_remembered(kind_of: Kind)
         assert_eq!(edge.store.local("cursor", "note").await.expect("the store works"), None);
         assert!(edge.held("note", 1).await.is_some() && edge.held("note", 2).await.is_none());
     }
-    let last =
-        Request::JoinChunk { page: page(&notes(), chunk(&notes(), &all[1..]), state.head), copying: None, now: 1 };
+    let rest = page(&notes(), chunk(&notes(), &all[1..]), state.head);
+    let ready = Ready::of(&rest.rows, &rest.dictionary);
+    let last = Request::JoinChunk { page: rest, ready, copying: None, now: 1 };
     assert_eq!(edge.write(last).await, Outcome::Done);
     assert_eq!(edge.store.local(COPYING, "note").await.expect("the store works"), None);
     assert_eq!(edge.cursor(&notes()).await.base, state.head);
     agree(&hub, &edge, &notes()).await;
     assert!(edge.held("note", 2).await.is_some_and(|held| held.flags.has(Flags::BINNED)));
+}
+
+/// Where nothing is here yet, where something is here that the chunk meets, and where a row cannot be understood.
+async fn a_chunk_makes_the_same_of_a_node_as_a_page(kind_of: Kind) {
+    let hub = kind_of.node(1).await;
+    for number in 1..40u128 {
+        let made = hub.create("note", number, json!({"z": number as u64, "a": {"b": 1}, "title": "ä\"x"})).await;
+        match number % 5 {
+            0 => drop(hub.change(&made, vec![write(&made, "/a/b", json!(2.5))]).await),
+            1 => drop(hub.change(&made, vec![bin(&made, true)]).await),
+            2 => drop(hub.change(&made, vec![write(&made, "/a", json!({})), write(&made, "/n", json!(1))]).await),
+            _ => {}
+        }
+    }
+    let (all, state) = walked(&hub, &notes()).await;
+    for (held_before, damaged) in [(None, false), (Some(17), false), (Some(99), true), (None, true)] {
+        let (by_chunk, by_page) = (kind_of.node(2).await.edge(), kind_of.node(2).await.edge());
+        let (mut rows, dictionary) = chunk(&notes(), &all);
+        if damaged {
+            rows[7].state[0] = 99;
+        }
+        let page = page(&notes(), (rows, dictionary), state.head);
+        if let Some(number) = held_before {
+            match hub.held("note", number).await {
+                Some(held) => {
+                    let part = chunk(&notes(), &[held]);
+                    let page = PulledPage { cursor: Cursor::default(), ..super::copying::page(&notes(), part, 0) };
+                    by_chunk.write(Request::Join { page: page.clone(), now: 1 }).await;
+                    by_page.write(Request::Join { page, now: 1 }).await;
+                }
+                None => {
+                    by_chunk.create("note", number, json!({"own": true})).await;
+                    by_page.create("note", number, json!({"own": true})).await;
+                }
+            }
+        }
+        let mut told = by_chunk.store.notices();
+        let request =
+            Request::JoinChunk { page: page.clone(), ready: Ready::default(), copying: None, now: 1_700_000_000_000 };
+        assert_eq!(by_chunk.write(request).await, Outcome::Done);
+        assert_eq!(by_page.write(Request::Join { page: page.clone(), now: 1_700_000_000_000 }).await, Outcome::Done);
+        let mut heard: Vec<_> = told.try_recv().expect("it is told").iter().map(|notice| notice.id).collect();
+        heard.sort();
+        let new = if held_before == Some(17) { 38 } else { 39 } - usize::from(damaged);
+        assert_eq!(heard.len(), new);
+        let known = |site: &Site| {
+            let store = site.store.clone();
+            async move {
+                let of =
+                    |held: Held| (held.id, held.document, held.state.stamps(), held.state.bin.is_some(), held.flags);
+                let mut own = Vec::new();
+                let mut see = |held: Held| {
+                    own.push(of(held));
+                    Ok(())
+                };
+                let state = store.walk(&notes(), &mut see).await.expect("the store works");
+                (own, state.records, state.digest, state.cursor)
+            }
+        };
+        let (chunked, paged) = (known(&by_chunk).await, known(&by_page).await);
+        assert_eq!(chunked, paged);
+        assert_eq!(chunked.0.len() as u64, chunked.1);
+        let counted = by_chunk.store.recompute_digests().await.expect("the store works");
+        assert!(counted.contains(&(notes(), chunked.2)), "{counted:?}");
+        assert_eq!(by_chunk.store.tallies().await.expect("it works"), by_page.store.tallies().await.expect("it works"));
+        let aside = by_chunk.store.locals("set-aside").await.expect("the store works");
+        assert_eq!(aside.len(), usize::from(damaged));
+    }
 }
 
 async fn forgetting_a_partition_forgets_how_far_its_copy_was(kind_of: Kind) {
@@ -116,7 +187,7 @@ async fn forgetting_a_partition_forgets_how_far_its_copy_was(kind_of: Kind) {
     let (all, state) = walked(&hub, &notes()).await;
     let edge = kind_of.node(2).await.edge();
     let page = page(&notes(), chunk(&notes(), &all), state.head);
-    edge.write(Request::JoinChunk { page, copying: Some(copying(1)), now: 1 }).await;
+    edge.write(Request::JoinChunk { page, ready: Ready::default(), copying: Some(copying(1)), now: 1 }).await;
     edge.write(Request::Forget(vec![notes()])).await;
     assert_eq!(edge.store.local(COPYING, "note").await.expect("the store works"), None);
     assert_eq!(edge.held("note", 1).await, None);
@@ -131,7 +202,10 @@ async fn a_row_of_a_chunk_that_cannot_be_understood_is_set_aside(kind_of: Kind) 
     rows[0].state[0] = 99;
     let edge = kind_of.node(2).await.edge();
     let page = page(&notes(), (rows, dictionary), state.head);
-    assert_eq!(edge.write(Request::JoinChunk { page, copying: None, now: 1 }).await, Outcome::Done);
+    assert_eq!(
+        edge.write(Request::JoinChunk { page, ready: Ready::default(), copying: None, now: 1 }).await,
+        Outcome::Done
+    );
     assert_eq!((edge.held("note", 1).await, edge.value("note", 2).await), (None, json!({"title": "b"})));
     let aside = edge.store.locals("set-aside").await.expect("the store works");
     assert_eq!(aside.len(), 1);

@@ -8,7 +8,7 @@ use crate::domain::ids::{Partition, SaveId, TypeName};
 use crate::domain::path::{Path, Segment};
 use crate::domain::record::{Document, State};
 use crate::domain::stamp::Stamp;
-use crate::store::{Flags, Held, Notice, Outcome};
+use crate::store::{Flags, Held, Judge, Notice, Outcome};
 
 /// Where entries are that only this node knows of. No reader asks for it.
 pub(in crate::store) fn here() -> Partition {
@@ -146,18 +146,8 @@ impl Draft<'_> {
         stamps.max().unwrap_or_else(|| state.stamp_at(&Path::root()))
     }
 
-    /// What lost, and what may not be, lives where its record lives; everything else is judged. As long as its type is not
-    /// here, which may come later than its records, a record is where the hub says.
     pub(super) fn partition(&self, type_name: &TypeName, document: &serde_json::Value) -> Partition {
-        if matches!(type_name.as_str(), TypeName::LOST | TypeName::QUARANTINE)
-            && let Some(partition) = document.get("partition").and_then(serde_json::Value::as_str)
-        {
-            return Partition(partition.to_owned());
-        }
-        match &self.told {
-            Some(told) => told.clone(),
-            None => self.judge.partition(type_name, document),
-        }
+        partition_of(self.judge, self.told.as_ref(), type_name, document)
     }
 
     pub(super) fn flags(
@@ -167,11 +157,7 @@ impl Draft<'_> {
         document: &serde_json::Value,
         kept: Flags,
     ) -> Flags {
-        let valid = self.judge.is_valid(type_name, state.revision(), document);
-        kept.with(Flags::BINNED, state.is_binned())
-            .with(Flags::EDITED_AFTER_DELETION, state.is_edited_after_deletion())
-            .with(Flags::INVALID, valid == Some(false))
-            .with(Flags::UNKNOWN_REVISION, valid.is_none())
+        flags_of(self.judge, type_name, state, document, kept)
     }
 
     /// Changes only what this node knows about a record, not the record.
@@ -293,6 +279,39 @@ impl Draft<'_> {
         }
         Ok(())
     }
+}
+
+/// What lost, and what may not be, lives where its record lives; everything else is judged. As long as its type is not
+/// here, which may come later than its records, a record is where the hub says: `told`.
+pub(super) fn partition_of(
+    judge: &dyn Judge,
+    told: Option<&Partition>,
+    type_name: &TypeName,
+    document: &serde_json::Value,
+) -> Partition {
+    if matches!(type_name.as_str(), TypeName::LOST | TypeName::QUARANTINE)
+        && let Some(partition) = document.get("partition").and_then(serde_json::Value::as_str)
+    {
+        return Partition(partition.to_owned());
+    }
+    match told {
+        Some(told) => told.clone(),
+        None => judge.partition(type_name, document),
+    }
+}
+
+pub(super) fn flags_of(
+    judge: &dyn Judge,
+    type_name: &TypeName,
+    state: &State,
+    document: &serde_json::Value,
+    kept: Flags,
+) -> Flags {
+    let valid = judge.is_valid(type_name, state.revision(), document);
+    kept.with(Flags::BINNED, state.is_binned())
+        .with(Flags::EDITED_AFTER_DELETION, state.is_edited_after_deletion())
+        .with(Flags::INVALID, valid == Some(false))
+        .with(Flags::UNKNOWN_REVISION, valid.is_none())
 }
 
 /// What was written at a place itself: by whom its value, its rank or its removal was last decided.

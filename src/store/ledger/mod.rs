@@ -6,6 +6,7 @@
 
 mod apply;
 mod draft;
+mod fresh;
 mod gone;
 mod join;
 mod keep;
@@ -28,6 +29,7 @@ use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
 
 use draft::{Draft, missing};
+use fresh::{Fresh, Span};
 pub use gone::{FLOOR, Floor, GONE, REMAINS, is_settled, remains_of};
 pub use join::COPYING;
 pub(super) use join::CURSOR;
@@ -60,6 +62,8 @@ pub(super) enum Need {
     Left(Key),
     /// The entries that only this node knows of.
     Provisional,
+    /// Whether no record is here from one to another of its type.
+    Gap(Span),
 }
 
 /// Why a request was not carried out.
@@ -83,6 +87,8 @@ pub(super) struct Facts {
     pub locals: HashMap<(String, String), Option<Value>>,
     pub left: HashMap<Key, BTreeSet<Partition>>,
     pub provisional: Option<BTreeSet<RecordId>>,
+    /// As on disk.
+    pub gaps: HashMap<Span, bool>,
 }
 
 /// Kinds of facts of which there is none at all on disk, so that nobody has to look.
@@ -133,6 +139,8 @@ pub(super) struct Outgoing {
 pub(super) struct News {
     /// Records to be written as [`Facts::records`] has them now, or deleted.
     pub dirty: BTreeSet<Key>,
+    /// Records that were not here before; none of them is in [`Facts::records`].
+    pub fresh: Vec<Fresh>,
     /// Records whose history goes, whether they come again in this group or not.
     pub dropped: BTreeSet<Key>,
     pub lines: Vec<(Key, Line)>,
@@ -160,6 +168,8 @@ pub(super) struct News {
 pub(super) struct Progress {
     step: usize,
     verdicts: Vec<Verdict>,
+    /// The rows of a page that are joined one by one, once that is known.
+    rows: Option<Vec<usize>>,
 }
 
 pub(super) struct Ledger<'a> {
@@ -180,6 +190,9 @@ impl<'a> Ledger<'a> {
     /// Carries out one request, going on where `progress` stands. [`Request::Forget`], [`Request::Rejudge`]
     /// and [`Request::Retime`] are carried out by [`Ledger::forget`], [`Ledger::rejudge`] and [`Ledger::retime`].
     pub fn request(&mut self, request: &Request, progress: &mut Progress) -> Result<Outcome, Halt> {
+        if progress.rows.is_none() {
+            self.settle_fresh();
+        }
         match request {
             Request::Save(save) => {
                 self.prepare(save.records.iter().map(|record| (record.type_name.clone(), record.id)).collect())?;
@@ -214,16 +227,23 @@ impl<'a> Ledger<'a> {
             }
             Request::Admit { entries, save, by, now } => self.attempt(|draft| draft.admit(entries, *save, *by, *now)),
             Request::Join { page, now } | Request::JoinChunk { page, now, .. } => {
-                if progress.step == 0 {
-                    self.require(self.needs_of_page(page))?;
-                    self.prepare(page.rows.iter().map(|row| (row.type_name.clone(), row.id)).collect())?;
+                if progress.rows.is_none() {
+                    let rest = match request {
+                        Request::JoinChunk { ready, .. } => self.take_fresh(page, ready, *now)?,
+                        _ => None,
+                    };
+                    if rest.is_none() {
+                        self.require(self.needs_of_page(page))?;
+                        self.prepare(page.rows.iter().map(|row| (row.type_name.clone(), row.id)).collect())?;
+                    }
+                    progress.rows = Some(rest.unwrap_or_else(|| (0..page.rows.len()).collect()));
                 }
-                let rows = page.rows.len();
-                while let Some(row) = page.rows.get(progress.step) {
+                let rows = progress.rows.as_deref().unwrap_or_default();
+                while let Some(row) = rows.get(progress.step).map(|at| &page.rows[*at]) {
                     self.attempt(|draft| draft.join(row, page, *now))?;
                     progress.step += 1;
                 }
-                while let Some(moved) = page.moved.get(progress.step - rows) {
+                while let Some(moved) = page.moved.get(progress.step - rows.len()) {
                     self.attempt(|draft| draft.leave(moved, &page.partition))?;
                     progress.step += 1;
                 }
@@ -312,7 +332,11 @@ impl<'a> Ledger<'a> {
                 let keys = saves.iter().flat_map(|denied| keys_of(&denied.save));
                 keys.flat_map(|key| self.needs_of_key(key)).collect()
             }
-            Request::Join { page, .. } | Request::JoinChunk { page, .. } => self.needs_of_page(page),
+            Request::Join { page, .. } => self.needs_of_page(page),
+            Request::JoinChunk { page, .. } => match self.gaps_of(page) {
+                Some(gaps) => gaps.into_iter().map(Need::Gap).collect(),
+                None => self.needs_of_page(page),
+            },
             Request::Offer { page, .. } => {
                 page.rows.iter().flat_map(|row| self.needs_of_key((row.type_name.clone(), row.id))).collect()
             }
@@ -397,6 +421,7 @@ impl<'a> Ledger<'a> {
             Need::Local(kind, key) => facts.locals.contains_key(&(kind.clone(), key.clone())),
             Need::Left(key) => self.quiet.moved || facts.left.contains_key(key),
             Need::Provisional => self.quiet.entries || facts.provisional.is_some(),
+            Need::Gap(span) => facts.gaps.contains_key(span),
         }
     }
 
@@ -479,16 +504,20 @@ impl News {
         self.moved.extend(newer.moved);
         self.forgotten.extend(newer.forgotten);
         for (partition, shift) in newer.partitions {
-            let sum = self.partitions.entry(partition).or_default();
-            sum.head = sum.head.max(shift.head);
-            sum.records += shift.records;
-            sum.digest = sum.digest.wrapping_add(shift.digest);
+            self.shift(partition, shift);
         }
         for (kind, count) in newer.tallies {
             *self.tallies.entry(kind).or_default() += count;
         }
         self.locals.extend(newer.locals);
         self.notices.extend(newer.notices);
+    }
+
+    fn shift(&mut self, partition: Partition, shift: Shift) {
+        let sum = self.partitions.entry(partition).or_default();
+        sum.head = sum.head.max(shift.head);
+        sum.records += shift.records;
+        sum.digest = sum.digest.wrapping_add(shift.digest);
     }
 }
 

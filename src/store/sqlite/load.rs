@@ -54,6 +54,7 @@ pub(super) async fn supply(
     let mut locals = Vec::new();
     let mut left = BTreeSet::new();
     let mut provisional = false;
+    let mut gaps = Vec::new();
     {
         let names = shared.names.read().unwrap_or_else(PoisonError::into_inner);
         // a type that has no ordinal has no rows
@@ -94,6 +95,10 @@ pub(super) async fn supply(
                     facts.left.entry(key).or_default();
                 }
                 Need::Provisional => provisional = true,
+                Need::Gap(span) => match names.types.find(&span.0) {
+                    Some(ordinal) => gaps.push((ordinal, span)),
+                    None => drop(facts.gaps.insert(span, true)),
+                },
             }
         }
     }
@@ -123,6 +128,12 @@ pub(super) async fn supply(
     }
     if !left.is_empty() {
         load_left(conn, shared, &left, facts).await?;
+    }
+    for (ordinal, span) in gaps {
+        let sql = "select not exists (select 1 from record where type = ? and id between ? and ?)";
+        let found = sqlx::query(sql).bind(ordinal).bind(&span.1.as_bytes()[..]).bind(&span.2.as_bytes()[..]);
+        let is_gap: bool = found.fetch_one(&mut *conn).await.map_err(failed)?.try_get(0).map_err(failed)?;
+        facts.gaps.insert(span, is_gap);
     }
     if provisional {
         facts.provisional = Some(load_provisional(conn, shared).await?);

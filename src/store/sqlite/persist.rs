@@ -10,11 +10,12 @@ use super::load::Numbers;
 use super::script::{Batch, Cell, Script};
 use super::setup::{Book, Names};
 use super::{Shared, failed};
+use crate::domain::ids::Partition;
 use crate::domain::record::EffectKind;
 use crate::domain::record::pack::{Values, pack};
 use crate::domain::stamp::Stamp;
 use crate::store::ledger::{Facts, GONE, Key, Line, News, Outgoing, SHADOW};
-use crate::store::{Run, StoreError};
+use crate::store::{Flags, Run, StoreError};
 
 /// All that is to be written, encoded.
 struct Sheets {
@@ -252,17 +253,16 @@ fn encode(
             *next - 1
         });
         let stamps = pack(&held.state, held.seq, Values::Beside, &mut names.dictionary);
-        sheets.records.push([
-            Cell::Int(number),
-            Cell::Int(names.types.ordinal(&key.0)),
-            Cell::Blob(key.1.as_bytes().to_vec()),
-            Cell::Int(0),
-            Cell::Int(names.partitions.ordinal(&held.partition)),
-            Cell::Int(held.seq as i64),
-            Cell::Int(i64::from(held.flags.0)),
-            Cell::Blob(stamps),
-            Cell::Text(held.document.value.to_string()),
-        ]);
+        let at = (&held.partition, held.seq, held.flags);
+        sheets.records.push(record_row(number, key, at, stamps, held.document.value.to_string(), names));
+    }
+    for fresh in &news.fresh {
+        let row = fresh.row();
+        let number = book.next_record;
+        book.next_record += 1;
+        let stamps = pack(&row.state, 1, Values::Beside, &mut names.dictionary);
+        let at = (&fresh.partition, fresh.seq, fresh.flags);
+        sheets.records.push(record_row(number, &fresh.key, at, stamps, row.text.clone(), names));
     }
     let number = |key: &Key| {
         let number = numbers.get(key).copied();
@@ -357,6 +357,27 @@ fn encode(
     }
     write_names(names, book, &mut sheets);
     Ok(sheets)
+}
+
+fn record_row(
+    number: i64,
+    key: &Key,
+    (partition, seq, flags): (&Partition, u64, Flags),
+    stamps: Vec<u8>,
+    document: String,
+    names: &mut Names,
+) -> [Cell; 9] {
+    [
+        Cell::Int(number),
+        Cell::Int(names.types.ordinal(&key.0)),
+        Cell::Blob(key.1.as_bytes().to_vec()),
+        Cell::Int(0),
+        Cell::Int(names.partitions.ordinal(partition)),
+        Cell::Int(seq as i64),
+        Cell::Int(i64::from(flags.0)),
+        Cell::Blob(stamps),
+        Cell::Text(document),
+    ]
 }
 
 fn cbor(value: &impl serde::Serialize) -> Result<Vec<u8>, StoreError> {

@@ -316,8 +316,14 @@ async fn gather(
 ) -> Option<Job> {
     let mut weight: usize = group.iter().map(|(request, _)| weigh(request)).sum();
     let mut patience = 2;
+    // a chunk is taken in alone: then its rows meet nothing that is not on disk
+    let is_chunk = |request: &Request| matches!(request, Request::JoinChunk { .. });
+    if group.iter().any(|(request, _)| is_chunk(request)) {
+        return None;
+    }
     while group.len() < GROUP && weight < GROUP_WEIGHT {
         match queue.try_recv() {
+            Ok(job) if matches!(&job.work, Work::Request(request) if is_chunk(request)) => return Some(job),
             Ok(Job { work: Work::Request(request), answer }) => {
                 weight += weigh(&request);
                 group.push((*request, answer));

@@ -12,7 +12,7 @@ use crate::domain::protocol::{Push, Reached, Verdict};
 use crate::domain::save::Save;
 use crate::domain::snapshot::{Copying, read};
 use crate::node::{Identity, NodeRole, Upstream, World};
-use crate::store::{COPYING, LocalChange, PartitionState, PulledPage, Request, Store, StoreError, chunk};
+use crate::store::{COPYING, LocalChange, PartitionState, PulledPage, Ready, Request, Store, StoreError, chunk};
 use crate::sync::carry::{last_told, put_aside};
 use crate::sync::clock::Offset;
 use crate::sync::enrolment::credential;
@@ -316,7 +316,7 @@ impl EdgeSide {
         let cursor = Cursor { epoch, base: copying.head, after: copying.head, tag: None };
         let page = PulledPage { partition: partition.clone(), rows, moved: Vec::new(), cursor, dictionary };
         let copying = (!is_last).then_some(copying);
-        self.store.write(Request::JoinChunk { page, copying, now: self.now() }).await?;
+        self.store.write(Request::JoinChunk { page, ready: Ready::default(), copying, now: self.now() }).await?;
         Ok(chunk.records)
     }
 

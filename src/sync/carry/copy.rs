@@ -9,8 +9,9 @@ use crate::domain::ids::{Epoch, Partition};
 use crate::domain::protocol::Failure;
 use crate::domain::record::pack::Dictionary;
 use crate::domain::session::Event;
-use crate::domain::snapshot::{ChunkHash, ChunkRef, Copying, read};
-use crate::store::{COPYING, PulledPage, Request, StoreError, chunk};
+use crate::domain::snapshot::{ChunkHash, ChunkRef, Copying};
+use crate::store::{COPYING, PulledPage, Request, StoreError};
+use crate::sync::transport::Opened;
 
 impl Carrier {
     async fn copying(&self, partition: &Partition) -> Result<Option<Copying>, StoreError> {
@@ -74,10 +75,7 @@ impl Carrier {
         chunk: ChunkRef,
         then: Option<ChunkHash>,
     ) -> Result<Event, Failure> {
-        let bad = |why: &dyn std::fmt::Display| Failure::Faulty(format!("a chunk of {partition} is no good: {why}"));
-        let bytes = self.transport.chunk(chunk.hash, then).await?;
-        let content = chunk::open(chunk.hash, &bytes).map_err(|err| bad(&err))?;
-        let (rows, dictionary) = read(&partition, &content).map_err(|err| bad(&err))?;
+        let Opened { rows, ready, dictionary } = self.transport.records(&partition, chunk.hash, then).await?;
         let so_far = self.copying(&partition).await?.filter(|copying| copying.epoch == epoch);
         let so_far = so_far.unwrap_or(Copying { epoch, head, done: BTreeSet::new() });
         let copying = so_far.with(chunk.hash, head);
@@ -85,7 +83,7 @@ impl Carrier {
         let page = PulledPage { partition: partition.clone(), rows, moved: Vec::new(), cursor, dictionary };
         let is_last = then.is_none();
         let copying = (!is_last).then_some(copying);
-        self.store.write(Request::JoinChunk { page, copying, now: self.now() }).await?;
+        self.store.write(Request::JoinChunk { page, ready, copying, now: self.now() }).await?;
         Ok(Event::Copied { partition, chunk, cursor: is_last.then_some(cursor) })
     }
 }
