@@ -22,6 +22,8 @@ mod quarantine;
 mod reach;
 #[path = "sync/site.rs"]
 mod site;
+#[path = "sync/terse.rs"]
+mod terse;
 #[path = "sync/texts.rs"]
 mod texts;
 

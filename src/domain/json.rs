@@ -18,7 +18,12 @@ mod read;
 
 /// The canonical text of a value; equal values have equal texts and the reverse.
 pub fn canonical(value: &Value) -> String {
-    let mut out = String::new();
+    canonical_of(value, 0)
+}
+
+/// The same, for whoever knows about how long it is.
+pub fn canonical_of(value: &Value, usual: usize) -> String {
+    let mut out = String::with_capacity(usual);
     write_canonical(&mut out, value);
     out
 }

@@ -108,6 +108,9 @@ pub struct Welcome {
     /// Whether this node can be asked how far records have come.
     #[serde(default, skip_serializing_if = "is_false")]
     pub locates: bool,
+    /// Whether this node remembers the last push, so that the next may be packed with it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub remembers: bool,
     /// How this node stands to the one above it; absent if it is the hub of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above: Option<Above>,
@@ -313,6 +316,7 @@ pub mod problem {
     pub const TOKEN: &str = "urn:outpost:problem:token";
     pub const OUT_OF_SCOPE: &str = "urn:outpost:problem:out-of-scope";
     pub const EPOCH: &str = "urn:outpost:problem:epoch";
+    pub const UNREMEMBERED: &str = "urn:outpost:problem:unremembered";
     pub const NO_CHUNK: &str = "urn:outpost:problem:no-chunk";
     pub const NO_BLOB: &str = "urn:outpost:problem:no-blob";
     pub const NOT_A_PEER: &str = "urn:outpost:problem:not-a-peer";

@@ -15,6 +15,9 @@ const WINDOW_LOG: u32 = 25;
 /// No chunk is larger as it is kept and sent.
 pub const MAX_PACKED: usize = 33 << 20;
 
+/// Chunks are packed to no less than this part, as a rule.
+const USUAL: usize = 16;
+
 /// Why bytes are not the chunk they are taken for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadChunk {
@@ -51,7 +54,9 @@ pub fn open(hash: ChunkHash, bytes: &[u8]) -> Result<Vec<u8>, BadChunk> {
     let bad = |err: std::io::Error| BadChunk::Packing(err.to_string());
     let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(bad)?.single_frame();
     decoder.window_log_max(WINDOW_LOG).map_err(bad)?;
-    let mut content = Vec::new();
+    let says = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten().unwrap_or_default();
+    // a size that is not true costs no memory to speak of
+    let mut content = Vec::with_capacity(usize::try_from(says).unwrap_or(0).min(bytes.len() * USUAL) + 1);
     decoder.by_ref().take(MAX_CHUNK as u64 + 1).read_to_end(&mut content).map_err(bad)?;
     if content.len() > MAX_CHUNK {
         return Err(BadChunk::TooLarge);

@@ -19,6 +19,7 @@ use super::hub::{Hub, HubError};
 use super::listener::Listener;
 use super::observe;
 use super::sse;
+use super::terse::{self, Memory};
 use super::wire::{self, Malformed};
 use crate::domain::protocol::{Enrol, Hello, Hints, Problem, Pull, Push, Snapshot};
 use crate::domain::reach::Whereabouts;
@@ -109,7 +110,20 @@ async fn push(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse
     let pushed = async {
         let hub = its(&hub)?;
         let node = hub.recognise(bearer(&request)).await?;
-        hub.push(&node, read::<Push>(&request, body).await?).await
+        let bytes = whole(&request, body).await?;
+        let (push, memory) = match kind(&request) {
+            wire::MEDIA_TYPE if terse::is_terse(&bytes) => {
+                terse::decode::<Push>(&bytes, MAX_UNPACKED, &hub.recall(node.id))?
+            }
+            kind => {
+                let push = message::<Push>(kind, &bytes)?;
+                let memory = Memory::after(&push);
+                (push, memory)
+            }
+        };
+        let pushed = hub.push(&node, push).await?;
+        hub.remember(node.id, memory);
+        Ok(pushed)
     };
     answer(&request, pushed.await)
 }
@@ -226,8 +240,17 @@ fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, HubError> {
 
 /// Reads a message: framed, or JSON if the sender says so.
 async fn read<T: DeserializeOwned>(request: &HttpRequest, body: Payload) -> Result<T, HubError> {
+    message(kind(request), &whole(request, body).await?)
+}
+
+/// Of which media type the body of a request is.
+fn kind(request: &HttpRequest) -> &str {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.split(';').next().unwrap_or_default().trim()
+}
+
+/// All of a body, if it comes in time and is not too large.
+async fn whole(request: &HttpRequest, body: Payload) -> Result<Bytes, HubError> {
     let too_late = async {
         let Some(hub) = request.app_data::<Data<Hub>>() else { return tokio::time::sleep(PATIENCE).await };
         if tokio::time::timeout(PATIENCE, hub.closing()).await.is_ok() {
@@ -239,14 +262,17 @@ async fn read<T: DeserializeOwned>(request: &HttpRequest, body: Payload) -> Resu
         whole = body.to_bytes_limited(MAX_BODY) => whole,
         () = too_late => return Err(Malformed::Content("the rest of it did not come".into()).into()),
     };
-    let bytes = match whole {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(err)) => return Err(Malformed::Content(err.to_string()).into()),
-        Err(_) => return Err(Malformed::TooLarge(MAX_BODY).into()),
-    };
+    match whole {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(err)) => Err(Malformed::Content(err.to_string()).into()),
+        Err(_) => Err(Malformed::TooLarge(MAX_BODY).into()),
+    }
+}
+
+fn message<T: DeserializeOwned>(kind: &str, bytes: &[u8]) -> Result<T, HubError> {
     match kind {
-        wire::MEDIA_TYPE => Ok(wire::decode(&bytes, MAX_UNPACKED)?),
-        "application/json" => serde_json::from_slice(&bytes).map_err(|err| Malformed::Content(err.to_string()).into()),
+        wire::MEDIA_TYPE => Ok(wire::decode(bytes, MAX_UNPACKED)?),
+        "application/json" => serde_json::from_slice(bytes).map_err(|err| Malformed::Content(err.to_string()).into()),
         _ => Err(HubError::Meaningless(format!("send {} or application/json", wire::MEDIA_TYPE))),
     }
 }

@@ -2,6 +2,7 @@
 
 mod blobs;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::sse::Reader;
+use super::terse::{self, Memory};
 use super::transport::{LiveEvent, Opened, Switch, Transport};
 use super::wire;
 use crate::domain::blob::{AskBlobs, BlobHash, BlobsHeld, HubHas};
@@ -54,6 +56,9 @@ pub struct HttpTransport {
     /// Streams were held back until then.
     polls_until: Mutex<Option<Instant>>,
     ahead: Mutex<Option<Ahead>>,
+    /// Whether the hub remembers the last push, and what is remembered of it here.
+    remembered: AtomicBool,
+    memory: Mutex<Memory>,
 }
 
 /// A chunk that comes, and is made ready, while the one before it is joined, so that neither costs its time for each.
@@ -80,13 +85,17 @@ pub(super) fn base(url: &str) -> Option<String> {
 pub(super) fn client(base: &str) -> Result<Client, Failure> {
     // no harm if one is installed
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let host = reqwest::Url::parse(base).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let is_here = host == "localhost" || host.starts_with("127.") || host == "[::1]";
     let builder = || {
         let builder = Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
-        let host = reqwest::Url::parse(base).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-        let is_here = host == "localhost" || host.starts_with("127.") || host == "[::1]";
         if is_here { builder.no_proxy() } else { builder }
     };
-    let client = builder().build();
+    let client = match is_here && base.starts_with("http:") {
+        // nothing on that way asks for a certificate, and reading those of the machine takes its time
+        true => builder().tls_certs_only([]).build(),
+        false => builder().build(),
+    };
     // a small device may have no root certificates at all, and still a hub without TLS on its own network
     let client =
         if base.starts_with("http:") { client.or_else(|_| builder().tls_certs_only([]).build()) } else { client };
@@ -175,8 +184,11 @@ async fn refusal(response: Response) -> Failure {
 fn post<T: Serialize>(client: &Client, base: &str, path: &str, message: &T) -> (RequestBuilder, usize) {
     let bytes = wire::encode(message);
     let size = bytes.len();
-    let request = client.post(format!("{base}/sync/v1/{path}")).header(CONTENT_TYPE, wire::MEDIA_TYPE).body(bytes);
-    (request, size)
+    (posted(client, base, path, bytes), size)
+}
+
+fn posted(client: &Client, base: &str, path: &str, bytes: Vec<u8>) -> RequestBuilder {
+    client.post(format!("{base}/sync/v1/{path}")).header(CONTENT_TYPE, wire::MEDIA_TYPE).body(bytes)
 }
 
 /// The failure comes with whether the request left.
@@ -203,6 +215,8 @@ impl HttpTransport {
             meter: Arc::default(),
             polls_until: Mutex::new(None),
             ahead: Mutex::new(None),
+            remembered: AtomicBool::new(false),
+            memory: Mutex::default(),
         })
     }
 
@@ -217,12 +231,16 @@ impl HttpTransport {
 
     /// Sends a request and reads the whole answer. `sends` is how many bytes it carries.
     async fn exchange<A: DeserializeOwned>(&self, request: RequestBuilder, sends: usize) -> Result<A, Failure> {
+        answer(self.respond(request, sends).await?).await
+    }
+
+    async fn respond(&self, request: RequestBuilder, sends: usize) -> Result<Response, Failure> {
         let patience = SILENCE + Duration::from_secs((sends / SLOWEST) as u64);
         self.meter.bytes_sent.add(sends);
         let sent = timeout(patience, accepting(request).send()).await;
         let response = sent.map_err(|_| silent())?.map_err(|err| unreachable(&err))?;
         self.meter.bytes_received.add(response.content_length().and_then(|size| size.try_into().ok()).unwrap_or(0));
-        answer(response).await
+        Ok(response)
     }
 
     async fn ask<Q: Serialize, A: DeserializeOwned>(&self, path: &str, message: &Q) -> Result<A, Failure> {
@@ -346,11 +364,31 @@ fn nobody_listens() -> Failure {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn hello(&self, hello: &Hello) -> Result<Welcome, Failure> {
-        self.ask("hello", hello).await
+        let welcome: Welcome = self.ask("hello", hello).await?;
+        self.remembered.store(welcome.remembers, Ordering::Relaxed);
+        Ok(welcome)
     }
 
     async fn push(&self, push: &Push) -> Result<Pushed, Failure> {
-        self.ask("push", push).await
+        if self.remembered.load(Ordering::Relaxed) {
+            let last = self.memory.lock().expect(POISON).clone();
+            let (bytes, next) = terse::encode(push, &last);
+            let size = bytes.len();
+            let sent = {
+                let request = posted(&self.client, &self.base, "push", bytes);
+                let request = request.header(AUTHORIZATION, &self.authorization);
+                self.unless_cut(self.respond(request, size)).await?
+            };
+            // what the hub does not remember, or does not understand any more, is sent in full
+            if !matches!(sent.status(), StatusCode::CONFLICT | StatusCode::BAD_REQUEST) {
+                let pushed = self.unless_cut(answer(sent)).await?;
+                *self.memory.lock().expect(POISON) = next;
+                return Ok(pushed);
+            }
+        }
+        let pushed = self.ask("push", push).await?;
+        *self.memory.lock().expect(POISON) = Memory::after(push);
+        Ok(pushed)
     }
 
     async fn pull(&self, pull: &Pull) -> Result<Pulled, Failure> {

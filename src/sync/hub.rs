@@ -12,7 +12,7 @@ mod reconcile;
 mod roster;
 mod snapshots;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -30,6 +30,7 @@ use super::listener::Listener;
 use super::observe::Listening;
 use super::relay::Relay;
 use super::switchboard::Switchboard;
+use super::terse::Memory;
 use super::wire::Malformed;
 use crate::domain::ids::{NodeId, Partition};
 use crate::domain::protocol::{
@@ -47,6 +48,8 @@ pub type Permits = Box<dyn Fn(&Save) -> std::result::Result<(), String> + Send +
 const CONTACT: &str = "contact";
 /// An edge tells of so many nodes that it serves.
 const MAX_BELOW: usize = 1_000;
+/// The last pushes of so many nodes are remembered.
+const MOST_REMEMBERED: usize = 10_000;
 /// How often it is written down that a node was heard of.
 const KEEP_EVERY: i64 = 30_000;
 
@@ -70,6 +73,8 @@ pub struct Hub {
     blobs: OnceLock<Arc<Blobs>>,
     /// On an edge: with others of its site.
     conversations: Conversations,
+    /// The last push of each node, as far as it is remembered.
+    memories: Mutex<HashMap<NodeId, Memory>>,
 }
 
 /// What a node told when it was last heard of.
@@ -143,6 +148,7 @@ impl HubError {
     /// The answer that tells it. What concerns only the hub itself is not told.
     pub fn problem(&self) -> Problem {
         let (status, kind, title) = match self {
+            HubError::Malformed(Malformed::Unremembered) => (409, problem::UNREMEMBERED, "not remembered"),
             HubError::Malformed(Malformed::TooLarge(_)) => (413, problem::TOO_LARGE, "too large"),
             HubError::Malformed(_) | HubError::Meaningless(_) => (400, problem::MALFORMED, "malformed message"),
             HubError::Protocol(_) => (400, problem::PROTOCOL, "no common version"),
@@ -228,6 +234,7 @@ impl Hub {
             checkpoints: Mutex::default(),
             blobs: OnceLock::new(),
             conversations: Conversations::default(),
+            memories: Mutex::default(),
         }))
     }
 
@@ -272,6 +279,20 @@ impl Hub {
             node.scope = node.scope.within(&relay.grant().scope);
         }
         Ok(node)
+    }
+
+    /// What is remembered of the last push of a node.
+    pub(super) fn recall(&self, node: NodeId) -> Memory {
+        self.memories.lock().expect(POISON).get(&node).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn remember(&self, node: NodeId, memory: Memory) {
+        let mut memories = self.memories.lock().expect(POISON);
+        if memories.len() >= MOST_REMEMBERED && !memories.contains_key(&node) {
+            // whoever is forgotten sends one push in full
+            memories.clear();
+        }
+        memories.insert(node, memory);
     }
 
     /// A hub serves whom it invited; an edge does if its own hub lets it.
@@ -377,6 +398,7 @@ impl Hub {
             ratchet,
             relays: node.relays,
             locates: true,
+            remembers: true,
             above: self.above(),
             peers: self.peers_of(node).await?,
         })

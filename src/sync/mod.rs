@@ -16,6 +16,7 @@ mod observe;
 mod peers;
 mod relay;
 mod switchboard;
+pub mod terse;
 mod transport;
 
 pub mod bundle;

@@ -15,7 +15,7 @@ const MAGIC: [u8; 4] = *b"ops\x01";
 const CHECK: usize = 16;
 const LEVEL: i32 = 3;
 /// 16 MiB: what unpacking may need of memory, whatever the sender chose.
-const WINDOW_LOG: u32 = 24;
+pub(super) const WINDOW_LOG: u32 = 24;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -23,6 +23,8 @@ pub enum Malformed {
     Frame,
     #[error("the message was damaged on its way: its checksum does not match")]
     Damaged,
+    #[error("the message was made for somebody who remembers the one before it; send it in full")]
+    Unremembered,
     #[error("the message is larger than {0} bytes")]
     TooLarge(usize),
     #[error("the message cannot be read: {0}")]
@@ -30,9 +32,7 @@ pub enum Malformed {
 }
 
 pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
-    let mut cbor = Vec::with_capacity(256);
-    ciborium::into_writer(message, &mut cbor).expect("our messages have an encoding, and memory takes what is written");
-    let packed = zstd::bulk::compress(&cbor, LEVEL).expect("memory takes what is written");
+    let packed = zstd::bulk::compress(&cbor(message), LEVEL).expect("memory takes what is written");
     let mut out = Vec::with_capacity(MAGIC.len() + CHECK + packed.len());
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&check(&packed));
@@ -58,8 +58,18 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, Malf
     if cbor.len() > limit {
         return Err(Malformed::TooLarge(limit));
     }
-    let mut rest = &cbor[..];
-    let message = ciborium::from_reader(&mut rest).map_err(|err| content(&err))?;
+    message(&cbor)
+}
+
+pub(super) fn cbor<T: Serialize>(message: &T) -> Vec<u8> {
+    let mut cbor = Vec::with_capacity(256);
+    ciborium::into_writer(message, &mut cbor).expect("our messages have an encoding, and memory takes what is written");
+    cbor
+}
+
+pub(super) fn message<T: DeserializeOwned>(cbor: &[u8]) -> Result<T, Malformed> {
+    let mut rest = cbor;
+    let message = ciborium::from_reader(&mut rest).map_err(|err| Malformed::Content(err.to_string()))?;
     if rest.is_empty() { Ok(message) } else { Err(Malformed::Content("something follows the message".into())) }
 }
 

@@ -294,6 +294,9 @@ const GROUP: u8 = 0x20;
 /// A value follows: between nodes the place's own, on disk what a place holds that is not shown.
 const HAS_VALUE: u8 = 0x40;
 
+/// So many stamps are not looked up by their hash.
+const FEW: u64 = 8;
+
 struct Packer<'a> {
     dictionary: &'a mut Dictionary,
     stamps: Vec<(Stamp, u64)>,
@@ -311,11 +314,24 @@ impl Packer<'_> {
     }
 
     fn stamp(&mut self, stamp: Stamp, arrival: u64) {
-        let at = *self.index.entry((stamp, arrival)).or_insert_with(|| {
+        let next = self.stamps.len() as u64;
+        let at = match next {
+            // most records have few, which are found sooner than hashed
+            ..FEW => self.stamps.iter().position(|known| *known == (stamp, arrival)).map(|at| at as u64),
+            _ => {
+                if next == FEW {
+                    self.index.extend(self.stamps.iter().copied().zip(0..));
+                }
+                self.index.get(&(stamp, arrival)).copied()
+            }
+        };
+        if at.is_none() {
             self.stamps.push((stamp, arrival));
-            self.stamps.len() as u64 - 1
-        });
-        leb(&mut self.body, at);
+            if next >= FEW {
+                self.index.insert((stamp, arrival), next);
+            }
+        }
+        leb(&mut self.body, at.unwrap_or(next));
     }
 
     fn text(&mut self, text: &str) {

@@ -21,6 +21,7 @@ fn welcome() -> Welcome {
         ratchet: None,
         relays: false,
         locates: false,
+        remembers: false,
         above: None,
         peers: Vec::new(),
     }

@@ -28,6 +28,7 @@ pub(super) fn welcome(epoch: Epoch, partitions: Vec<Head>) -> Welcome {
         ratchet: None,
         relays: false,
         locates: false,
+        remembers: false,
         above: None,
         peers: Vec::new(),
     }

@@ -263,6 +263,7 @@ pub fn read(partition: &Partition, bytes: &[u8]) -> Result<(Vec<Row>, Dictionary
             shape => {
                 let shape = shapes.get_mut(shape - 1).ok_or(Malformed::Parts("shapes"))?;
                 let value = shape.next(MAX_WHOLE - whole)?;
+                state.reserve(value.len() + after.len() + 4);
                 leb(&mut state, value.len() as u64);
                 state.extend_from_slice(value.as_bytes());
                 state.extend_from_slice(&after);
@@ -285,6 +286,8 @@ struct Shape<'a> {
     /// As they stand before their values: `{"a":` and `,"b":`.
     names: Vec<String>,
     columns: Vec<std::str::SplitTerminator<'a, char>>,
+    /// How long the last value was; the next is about as long.
+    usual: usize,
 }
 
 impl<'a> Shape<'a> {
@@ -298,6 +301,7 @@ impl<'a> Shape<'a> {
         Ok(Self {
             names: names.iter().enumerate().map(name).collect(),
             columns: columns.iter().map(|column| column.split_terminator('\n')).collect(),
+            usual: 0,
         })
     }
 
@@ -306,7 +310,7 @@ impl<'a> Shape<'a> {
         if self.names.is_empty() {
             return Ok("{}".into());
         }
-        let mut text = String::new();
+        let mut text = String::with_capacity(self.usual + self.usual / 8);
         for (name, column) in self.names.iter().zip(&mut self.columns) {
             text.push_str(name);
             text.push_str(column.next().ok_or(Malformed::Parts("values"))?);
@@ -315,6 +319,7 @@ impl<'a> Shape<'a> {
             }
         }
         text.push('}');
+        self.usual = text.len();
         Ok(text)
     }
 

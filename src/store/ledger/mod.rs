@@ -29,7 +29,8 @@ use crate::domain::save::Save;
 use crate::domain::stamp::Stamp;
 
 use draft::{Draft, missing};
-use fresh::{Fresh, Span};
+pub(super) use fresh::Fresh;
+use fresh::Span;
 pub use gone::{FLOOR, Floor, GONE, REMAINS, is_settled, remains_of};
 pub use join::COPYING;
 pub(super) use join::CURSOR;

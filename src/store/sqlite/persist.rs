@@ -7,14 +7,14 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::load::Numbers;
-use super::script::{Batch, Cell, Script};
+use super::script::{Batch, Cell, Script, values};
 use super::setup::{Book, Names};
 use super::{Shared, failed};
 use crate::domain::ids::Partition;
 use crate::domain::record::EffectKind;
 use crate::domain::record::pack::{Values, pack};
 use crate::domain::stamp::Stamp;
-use crate::store::ledger::{Facts, GONE, Key, Line, News, Outgoing, SHADOW};
+use crate::store::ledger::{Facts, Fresh, GONE, Key, Line, News, Outgoing, SHADOW};
 use crate::store::{Flags, Run, StoreError};
 
 /// All that is to be written, encoded.
@@ -59,10 +59,11 @@ pub(super) async fn persist(
     shared: &Shared,
     book: &mut Book,
     facts: Facts,
-    news: News,
+    mut news: News,
     numbers: Numbers,
     run: Option<Run>,
 ) -> Result<(), StoreError> {
+    let fresh = std::mem::take(&mut news.fresh);
     let acknowledged: Vec<String> = news.acknowledged.iter().map(|save| format!("{:032X}", save.0)).collect();
     let sheets = {
         let mut names = shared.names.write().unwrap_or_else(PoisonError::into_inner);
@@ -86,6 +87,10 @@ pub(super) async fn persist(
         script.add(sql, text(json!(sheets.deleted)));
     }
     sheets.records.write(&mut script, conn).await?;
+    if !fresh.is_empty() {
+        script.run(conn).await?;
+        write_fresh(conn, shared, book, &fresh).await?;
+    }
     sheets.history.write(&mut script, conn).await?;
     if !sheets.restamped.is_empty() || !sheets.timed.is_empty() {
         script.run(conn).await?;
@@ -147,6 +152,69 @@ pub(super) async fn persist(
     Ok(())
 }
 
+/// Inserts records that were not here: the next ones are encoded while SQLite writes those before.
+async fn write_fresh(
+    conn: &mut SqliteConnection,
+    shared: &Shared,
+    book: &mut Book,
+    fresh: &[Fresh],
+) -> Result<(), StoreError> {
+    const INSERT: &str = "insert into record (number, type, id, facet, partition, seq, flags, stamps, doc)";
+    let mut groups = fresh.chunks(FRESH);
+    let mut encoded = |book: &mut Book| {
+        let group = groups.next()?;
+        let mut names = shared.names.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = Vec::with_capacity(group.len() * RECORD);
+        for fresh in group {
+            let row = fresh.row();
+            let number = book.next_record;
+            book.next_record += 1;
+            let stamps = pack(&row.state, 1, Values::Beside, &mut names.dictionary);
+            let at = (&fresh.partition, fresh.seq, fresh.flags);
+            rows.extend(record_row(number, &fresh.key, at, stamps, row.text.clone(), &mut names));
+        }
+        Some((group.len(), rows))
+    };
+    let mut next = encoded(book);
+    while let Some((count, cells)) = next {
+        let mut script = Script::default();
+        script.add(&values(INSERT, RECORD, count, ""), cells);
+        let (written, then) = futures_util::join!(script.run(conn), async { encoded(book) });
+        written?;
+        next = then;
+    }
+    // authors and names that came with them
+    let (mut authors, mut texts, mut types, mut partitions) = batches();
+    {
+        let names = shared.names.read().unwrap_or_else(PoisonError::into_inner);
+        write_names(&names, book, [&mut authors, &mut texts, &mut types, &mut partitions]);
+    }
+    let mut script = Script::default();
+    for batch in [authors, texts, types, partitions] {
+        batch.write(&mut script, conn).await?;
+    }
+    script.run(conn).await.map(|_| ())
+}
+
+/// So many rows are inserted at once.
+const FRESH: usize = 256;
+/// The columns of a record.
+const RECORD: usize = 9;
+
+/// Authors, names, types and partitions.
+fn batches() -> (Batch, Batch, Batch, Batch) {
+    (
+        Batch::new("insert into author (ordinal, node, incarnation, person)", ""),
+        Batch::new("insert into name (ordinal, name)", ""),
+        Batch::new("insert into type (ordinal, name)", ""),
+        Batch::new(
+            "insert into partition (ordinal, name, head, records, digest)",
+            "on conflict (ordinal) do update
+             set head = excluded.head, records = excluded.records, digest = excluded.digest",
+        ),
+    )
+}
+
 /// Two writes may have changed places in time, and a line must not be taken for one that was just changed: all of a
 /// record's lines are told apart by their tag as well, which no two saves of one author share.
 async fn restamp(
@@ -197,15 +265,12 @@ fn encode(
     news: News,
     mut numbers: Numbers,
 ) -> Result<Sheets, StoreError> {
+    let (authors, texts, types, partitions) = batches();
     let mut sheets = Sheets {
-        authors: Batch::new("insert into author (ordinal, node, incarnation, person)", ""),
-        names: Batch::new("insert into name (ordinal, name)", ""),
-        types: Batch::new("insert into type (ordinal, name)", ""),
-        partitions: Batch::new(
-            "insert into partition (ordinal, name, head, records, digest)",
-            "on conflict (ordinal) do update
-             set head = excluded.head, records = excluded.records, digest = excluded.digest",
-        ),
+        authors,
+        names: texts,
+        types,
+        partitions,
         records: Batch::new(
             "insert into record (number, type, id, facet, partition, seq, flags, stamps, doc)",
             "on conflict (number) do update
@@ -255,14 +320,6 @@ fn encode(
         let stamps = pack(&held.state, held.seq, Values::Beside, &mut names.dictionary);
         let at = (&held.partition, held.seq, held.flags);
         sheets.records.push(record_row(number, key, at, stamps, held.document.value.to_string(), names));
-    }
-    for fresh in &news.fresh {
-        let row = fresh.row();
-        let number = book.next_record;
-        book.next_record += 1;
-        let stamps = pack(&row.state, 1, Values::Beside, &mut names.dictionary);
-        let at = (&fresh.partition, fresh.seq, fresh.flags);
-        sheets.records.push(record_row(number, &fresh.key, at, stamps, row.text.clone(), names));
     }
     let number = |key: &Key| {
         let number = numbers.get(key).copied();
@@ -355,7 +412,8 @@ fn encode(
             None => sheets.cleared.push((kind, key)),
         }
     }
-    write_names(names, book, &mut sheets);
+    let Sheets { authors, names: texts, types, partitions, .. } = &mut sheets;
+    write_names(names, book, [authors, texts, types, partitions]);
     Ok(sheets)
 }
 
@@ -366,7 +424,7 @@ fn record_row(
     stamps: Vec<u8>,
     document: String,
     names: &mut Names,
-) -> [Cell; 9] {
+) -> [Cell; RECORD] {
     [
         Cell::Int(number),
         Cell::Int(names.types.ordinal(&key.0)),
@@ -436,10 +494,11 @@ pub(super) fn act_of(number: i64) -> Result<EffectKind, StoreError> {
 }
 
 /// New ordinals, also those of a transaction before that did not come through.
-fn write_names(names: &Names, book: &mut Book, sheets: &mut Sheets) {
+fn write_names(names: &Names, book: &mut Book, sheets: [&mut Batch; 4]) {
+    let [of_authors, of_names, of_types, of_partitions] = sheets;
     let [authors, texts, types, partitions] = book.written;
     for (ordinal, author) in names.dictionary.authors().iter().enumerate().skip(authors) {
-        sheets.authors.push([
+        of_authors.push([
             Cell::Int(ordinal as i64),
             Cell::Int(author.node.0 as i64),
             Cell::Int(author.incarnation.0 as i64),
@@ -447,15 +506,15 @@ fn write_names(names: &Names, book: &mut Book, sheets: &mut Sheets) {
         ]);
     }
     for (ordinal, name) in names.dictionary.names().iter().enumerate().skip(texts) {
-        sheets.names.push([Cell::Int(ordinal as i64), Cell::Text(name.clone())]);
+        of_names.push([Cell::Int(ordinal as i64), Cell::Text(name.clone())]);
     }
     for (at, name) in names.types.all().iter().enumerate().skip(types) {
-        sheets.types.push([Cell::Int(at as i64 + 1), Cell::Text(name.to_string())]);
+        of_types.push([Cell::Int(at as i64 + 1), Cell::Text(name.to_string())]);
     }
     for (at, partition) in names.partitions.all().iter().enumerate().skip(partitions) {
         let ordinal = at as i64 + 1;
-        if !sheets.partitions.rows.iter().any(|row| matches!(row[0], Cell::Int(other) if other == ordinal)) {
-            sheets.partitions.push([
+        if !of_partitions.rows.iter().any(|row| matches!(row[0], Cell::Int(other) if other == ordinal)) {
+            of_partitions.push([
                 Cell::Int(ordinal),
                 Cell::Text(partition.to_string()),
                 Cell::Int(0),

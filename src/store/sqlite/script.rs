@@ -73,19 +73,23 @@ impl Batch {
     /// Adds the rows to a script; many of them are executed at once, after what is in the script already.
     pub async fn write(self, script: &mut Script, conn: &mut SqliteConnection) -> Result<(), StoreError> {
         let Some(columns) = self.rows.first().map(Vec::len) else { return Ok(()) };
-        let one = format!("({})", vec!["?"; columns].join(", "));
         let mut rows = self.rows.into_iter();
         while rows.len() > 0 {
             let count = rows.len().min(BULK);
             if count == BULK {
                 script.run(conn).await?;
             }
-            let values = vec![one.as_str(); count].join(", ");
-            script.add(&format!("{} values {values} {}", self.insert, self.then), rows.by_ref().take(count).flatten());
+            script.add(&values(self.insert, columns, count, self.then), rows.by_ref().take(count).flatten());
             if count == BULK {
                 script.run(conn).await?;
             }
         }
         Ok(())
     }
+}
+
+/// A statement that inserts so many rows.
+pub(super) fn values(insert: &str, columns: usize, rows: usize, then: &str) -> String {
+    let one = format!("({})", vec!["?"; columns].join(", "));
+    format!("{insert} values {} {then}", vec![one.as_str(); rows].join(", "))
 }
