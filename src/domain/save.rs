@@ -40,7 +40,29 @@ pub struct SavedRecord {
     pub changes: Vec<Change>,
 }
 
+/// The id of a save that was begun at `now`, in milliseconds, and changes this record first. All of it follows from what
+/// travels with the save anyway, but for the tag, which is random; so it is another one for each save as surely as stamps are.
+pub fn id_of(tag: u32, author: &Author, now: i64, record: RecordId) -> SaveId {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"save").update(&tag.to_le_bytes()).update(&now.to_le_bytes()).update(record.as_bytes());
+    hasher.update(&author.node.0.to_le_bytes()).update(&author.incarnation.0.to_le_bytes());
+    hasher.update(author.person.as_bytes());
+    let hash: [u8; 16] = *hasher.finalize().as_bytes().first_chunk().expect("a hash has 32 bytes");
+    SaveId(u128::from(tag) << 96 | u128::from_le_bytes(hash) >> 32)
+}
+
 impl Save {
+    /// How many milliseconds before its first record's moment it was begun, if its id is that of [`id_of`].
+    pub fn begun_before(&self) -> Option<u8> {
+        let first = self.records.first()?;
+        // as a rule that is the very millisecond; not so when it had to come after something
+        let is_it = |before: &u8| {
+            let now = first.time.millis().saturating_sub(i64::from(*before));
+            id_of(self.id.tag(), &self.author, now, first.id) == self.id
+        };
+        (0..4).find(is_it)
+    }
+
     pub fn stamp(&self, record: &SavedRecord) -> Stamp {
         Stamp::new(record.time, self.author, self.id)
     }

@@ -78,6 +78,8 @@ pub struct Caches {
     types: RwLock<BTreeMap<TypeName, Arc<Type>>>,
     revisions: RwLock<HashMap<RevisionId, Arc<Revision>>>,
     people: RwLock<HashMap<PersonId, Arc<Person>>>,
+    /// How often types began or ended to be others.
+    version: AtomicU64,
 }
 
 const POISON: &str = "no holder of this lock panics";
@@ -134,8 +136,11 @@ impl Caches {
                 types.insert(found.name.clone(), Arc::new(found));
             }
         }
+        // before and after: what was judged meanwhile counts as judged by none of both
+        self.version.fetch_add(1, Ordering::AcqRel);
         *self.revisions.write().expect(POISON) = revisions;
         *self.types.write().expect(POISON) = types;
+        self.version.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
@@ -245,6 +250,10 @@ impl Judge for Caches {
         }
         let schema = self.revision(revision?)?.schema()?;
         Some(schema.is_valid(document))
+    }
+
+    fn version(&self) -> Option<u64> {
+        Some(self.version.load(Ordering::Acquire))
     }
 }
 
@@ -431,6 +440,10 @@ impl Store for Watched {
         limit: usize,
     ) -> Result<Vec<Hashed>, StoreError> {
         self.store.hashes(partition, from, to, limit).await
+    }
+
+    fn judge(&self) -> Option<Arc<dyn Judge>> {
+        self.store.judge()
     }
 
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {

@@ -26,6 +26,7 @@ use crate::domain::clock::Reading;
 use crate::domain::ids::{Incarnation, SaveId};
 use crate::domain::people::{Actor, Denied};
 use crate::domain::record::hash::Hash;
+use crate::domain::save::id_of;
 use crate::domain::stamp::Author;
 use crate::store::{Held, LocalRecord, LocalSave, Notice, Outcome, Request, Store, StoreError};
 
@@ -213,9 +214,12 @@ impl Node {
     /// Saves what one actor did at once. The outer error is the store's, the inner one says which expectation failed.
     async fn save(&self, actor: &Actor, records: Vec<LocalRecord>) -> Result<std::result::Result<Vec<Held>, Unmet>> {
         let Reading { now, unchecked } = self.inner.world.reading();
+        let author = self.author(actor);
+        let random = SaveId(self.inner.world.random());
+        let first = records.iter().find(|record| !record.changes.is_empty());
         let save = LocalSave {
-            id: SaveId(self.inner.world.random()),
-            author: self.author(actor),
+            id: first.map_or(random, |first| id_of(random.tag(), &author, now, first.id)),
+            author,
             now,
             unchecked,
             records,

@@ -55,6 +55,10 @@ pub trait Judge: Send + Sync {
     }
     /// Whether a record is valid under the publication it was written with; `None` if that is not known here yet.
     fn is_valid(&self, type_name: &TypeName, revision: Option<RevisionId>, document: &Value) -> Option<bool>;
+    /// Another number whenever it would say something else than before, so that what it said can be kept for a while.
+    fn version(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A node's memory. Each call is one transaction; an error changes nothing. All methods may be called at once.
@@ -168,6 +172,11 @@ pub trait Store: Send + Sync {
 
     /// What was committed, as it is committed. A receiver that falls behind is told so and looks for itself.
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>>;
+
+    /// Whom it asks about types, if others may ask, too.
+    fn judge(&self) -> Option<Arc<dyn Judge>> {
+        None
+    }
 
     /// What is counted of the writing, if it is.
     fn meter(&self) -> Option<Arc<Writes>> {

@@ -518,6 +518,10 @@ impl Store for Model {
         Ok(hashed.filter(is_within).take(limit).collect())
     }
 
+    fn judge(&self) -> Option<Arc<dyn Judge>> {
+        Some(self.judge.clone())
+    }
+
     fn notices(&self) -> broadcast::Receiver<Arc<Vec<Notice>>> {
         self.notices.subscribe()
     }

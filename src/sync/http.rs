@@ -107,13 +107,15 @@ async fn hello(hub: HubData, request: HttpRequest, body: Payload) -> HttpRespons
 
 /// `POST /sync/v1/push`: saves of an edge, each answered on its own.
 async fn push(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse {
+    let mut is_terse = false;
     let pushed = async {
         let hub = its(&hub)?;
         let node = hub.recognise(bearer(&request)).await?;
         let bytes = whole(&request, body).await?;
         let (push, memory) = match kind(&request) {
             wire::MEDIA_TYPE if terse::is_terse(&bytes) => {
-                terse::decode::<Push>(&bytes, MAX_UNPACKED, &hub.recall(node.id))?
+                is_terse = true;
+                terse::decode(&bytes, MAX_UNPACKED, &hub.recall(node.id))?
             }
             kind => {
                 let push = message::<Push>(kind, &bytes)?;
@@ -125,7 +127,8 @@ async fn push(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse
         hub.remember(node.id, memory);
         Ok(pushed)
     };
-    answer(&request, pushed.await)
+    let pushed = pushed.await;
+    if is_terse { answer(&request, pushed.map(terse::Answer::of)) } else { answer(&request, pushed) }
 }
 
 /// `GET /sync/v1/pull`: a page of a partition.

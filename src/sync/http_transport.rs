@@ -28,6 +28,7 @@ use crate::domain::reach::{Located, Whereabouts};
 use crate::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
 use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
+use crate::store::Judge;
 use crate::store::chunk::MAX_PACKED;
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -157,10 +158,15 @@ async fn chunk(request: RequestBuilder) -> Result<Vec<u8>, Failure> {
 }
 
 /// Fetches a chunk and makes it ready, where that holds up nobody.
-async fn records(of: Partition, hash: ChunkHash, request: RequestBuilder, meter: Arc<Talk>) -> Result<Opened, Failure> {
+async fn records(
+    (of, hash): (Partition, ChunkHash),
+    request: RequestBuilder,
+    meter: Arc<Talk>,
+    judge: Option<Arc<dyn Judge>>,
+) -> Result<Opened, Failure> {
     let bytes = chunk(request).await?;
     meter.bytes_received.add(bytes.len());
-    let opened = tokio::task::spawn_blocking(move || Opened::of(&of, hash, &bytes)).await;
+    let opened = tokio::task::spawn_blocking(move || Opened::of(&of, hash, &bytes, judge.as_deref())).await;
     opened.unwrap_or_else(|err| Err(Failure::Local(format!("a chunk was not unpacked: {err}"))))
 }
 
@@ -381,7 +387,8 @@ impl Transport for HttpTransport {
             };
             // what the hub does not remember, or does not understand any more, is sent in full
             if !matches!(sent.status(), StatusCode::CONFLICT | StatusCode::BAD_REQUEST) {
-                let pushed = self.unless_cut(answer(sent)).await?;
+                let answer: terse::Answer = self.unless_cut(answer(sent)).await?;
+                let pushed = answer.about(push).map_err(|err| Failure::Faulty(format!("the hub's answer: {err}")))?;
                 *self.memory.lock().expect(POISON) = next;
                 return Ok(pushed);
             }
@@ -416,7 +423,13 @@ impl Transport for HttpTransport {
         Ok(bytes)
     }
 
-    async fn records(&self, of: &Partition, hash: ChunkHash, then: Option<ChunkHash>) -> Result<Opened, Failure> {
+    async fn records(
+        &self,
+        of: &Partition,
+        hash: ChunkHash,
+        then: Option<ChunkHash>,
+        judge: Option<Arc<dyn Judge>>,
+    ) -> Result<Opened, Failure> {
         let ahead = {
             let mut ahead = self.ahead.lock().expect(POISON);
             ahead.take_if(|ahead| ahead.hash == hash && ahead.partition == *of)
@@ -429,12 +442,12 @@ impl Transport for HttpTransport {
             };
             match came {
                 Some(opened) => Ok(opened),
-                None => records(of.clone(), hash, self.chunk_request(hash), self.meter.clone()).await,
+                None => records((of.clone(), hash), self.chunk_request(hash), self.meter.clone(), judge.clone()).await,
             }
         };
         let opened = self.unless_cut(fetch).await?;
         if let Some(hash) = then {
-            let fetch = records(of.clone(), hash, self.chunk_request(hash), self.meter.clone());
+            let fetch = records((of.clone(), hash), self.chunk_request(hash), self.meter.clone(), judge);
             let mut ahead = self.ahead.lock().expect(POISON);
             ahead.get_or_insert_with(|| Ahead { partition: of.clone(), hash, fetching: tokio::spawn(fetch) });
         }

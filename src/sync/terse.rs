@@ -5,16 +5,23 @@
 //! same of it; whoever does not is told so by the checksum, which is over that, too, and the push is sent again in full.
 //! Nothing but the size of a message hangs on it.
 //!
+//! Within it, the id of a save that follows from the rest of the save is only told by its tag; and the answer names only
+//! the saves that were not simply accepted.
+//!
 //! Layout: `o p s` and a 2 as the version of the frame; eight bytes of BLAKE3 over what is remembered and all that
 //! follows; one zstd frame of CBOR without its first four bytes, which are always the same.
 
 use std::io::Read;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::wire::{self, Malformed};
+use crate::domain::feed::bytes;
+use crate::domain::ids::{Epoch, SaveId};
+use crate::domain::protocol::{Head, Push, Pushed, Verdict};
+use crate::domain::save::{Save, SavedRecord, id_of};
+use crate::domain::stamp::Author;
 
 const MAGIC: [u8; 4] = *b"ops\x02";
 const CHECK: usize = 8;
@@ -39,9 +46,9 @@ impl Memory {
         self.0.as_deref().unwrap_or_default()
     }
 
-    /// What both remember once this message, sent in full, has arrived.
-    pub fn after<T: Serialize>(message: &T) -> Self {
-        Self::of(&wire::cbor(message))
+    /// What both remember once this push, sent in full, has arrived.
+    pub fn after(push: &Push) -> Self {
+        Self::of(&wire::cbor(&Told::of(push)))
     }
 
     fn check(&self, packed: &[u8]) -> [u8; CHECK] {
@@ -53,10 +60,92 @@ impl Memory {
     }
 }
 
-/// The message for somebody who remembers the same, and what both remember once it has arrived.
-pub fn encode<T: Serialize>(message: &T, memory: &Memory) -> (Vec<u8>, Memory) {
+/// A push as it is told.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    #[serde(rename = "since", default)]
+    since: u64,
+    saves: Vec<ToldSave>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ToldSave {
+    /// All of it; or its tag, for one that follows from the rest; or the tag, and how many milliseconds it was begun before
+    /// the moment of its first record.
+    #[serde(with = "bytes")]
+    id: Vec<u8>,
+    author: Author,
+    records: Vec<SavedRecord>,
+}
+
+impl Told {
+    fn of(push: &Push) -> Self {
+        let id = |save: &Save| match save.begun_before() {
+            Some(0) => save.id.tag().to_be_bytes().to_vec(),
+            Some(before) => [&save.id.tag().to_be_bytes()[..], &[before]].concat(),
+            None => save.id.0.to_be_bytes().to_vec(),
+        };
+        let told = |save: &Save| ToldSave { id: id(save), author: save.author, records: save.records.clone() };
+        Self { since: push.since, saves: push.saves.iter().map(told).collect() }
+    }
+
+    fn into_push(self) -> Result<Push, Malformed> {
+        let saves = self.saves.into_iter().map(|told| {
+            let ToldSave { id, author, records } = told;
+            let malformed = || Malformed::Content("a save has no id".into());
+            let id = match (<[u8; 16]>::try_from(&id[..]), id.split_first_chunk(), records.first()) {
+                (Ok(whole), ..) => SaveId(u128::from_be_bytes(whole)),
+                (_, Some((tag, before @ ([] | [_]))), Some(first)) => {
+                    let before = i64::from(before.first().copied().unwrap_or(0));
+                    let now = first.time.millis().saturating_sub(before);
+                    id_of(u32::from_be_bytes(*tag), &author, now, first.id)
+                }
+                _ => return Err(malformed()),
+            };
+            Ok(Save { id, author, records })
+        });
+        Ok(Push { since: self.since, saves: saves.collect::<Result<_, _>>()? })
+    }
+}
+
+/// The answer to a push that came so.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answer {
+    epoch: Epoch,
+    /// What was not simply accepted: its place in the push, why it was refused, and why it is in quarantine.
+    #[serde(rename = "but", default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<(u64, Option<String>, Option<String>)>,
+    head: u64,
+    partitions: Vec<Head>,
+}
+
+impl Answer {
+    pub fn of(pushed: Pushed) -> Self {
+        let Pushed { epoch, verdicts, head, partitions } = pushed;
+        let others = verdicts.into_iter().zip(0..).filter_map(|(verdict, at)| {
+            let Verdict { refused, quarantined, .. } = verdict;
+            (refused.is_some() || quarantined.is_some()).then_some((at, refused, quarantined))
+        });
+        Self { epoch, others: others.collect(), head, partitions }
+    }
+
+    /// What it says of the saves of this push.
+    pub fn about(self, push: &Push) -> Result<Pushed, Malformed> {
+        let accepted = |save: &Save| Verdict { save: save.id, refused: None, quarantined: None };
+        let mut verdicts: Vec<Verdict> = push.saves.iter().map(accepted).collect();
+        for (at, refused, quarantined) in self.others {
+            let verdict = usize::try_from(at).ok().and_then(|at| verdicts.get_mut(at));
+            let verdict = verdict.ok_or_else(|| Malformed::Content("it answers about more than was sent".into()))?;
+            (verdict.refused, verdict.quarantined) = (refused, quarantined);
+        }
+        Ok(Pushed { epoch: self.epoch, verdicts, head: self.head, partitions: self.partitions })
+    }
+}
+
+/// The push for somebody who remembers the same, and what both remember once it has arrived.
+pub fn encode(push: &Push, memory: &Memory) -> (Vec<u8>, Memory) {
     const TAKES: &str = "memory takes what is written";
-    let cbor = wire::cbor(message);
+    let cbor = wire::cbor(&Told::of(push));
     let level = LEVELS[usize::from(cbor.len() > SMALL)];
     let mut packer = zstd::bulk::Compressor::with_dictionary(level, memory.bytes()).expect(TAKES);
     let packed = packer.compress(&cbor).expect(TAKES);
@@ -71,7 +160,7 @@ pub fn is_terse(bytes: &[u8]) -> bool {
 
 /// Reads what [`encode`] made, if it is no larger than `limit` once unpacked. [`Malformed::Unremembered`] if it was made
 /// for somebody who remembers something else, or was damaged.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize, memory: &Memory) -> Result<(T, Memory), Malformed> {
+pub fn decode(bytes: &[u8], limit: usize, memory: &Memory) -> Result<(Push, Memory), Malformed> {
     let rest = bytes.strip_prefix(&MAGIC).ok_or(Malformed::Frame)?;
     let (sum, packed) = rest.split_at_checked(CHECK).ok_or(Malformed::Unremembered)?;
     // whoever was started anew remembers nothing
@@ -88,7 +177,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize, memory: &Memory) 
     if cbor.len() > limit {
         return Err(Malformed::TooLarge(limit));
     }
-    Ok((wire::message(&cbor)?, Memory::of(&cbor)))
+    Ok((wire::message::<Told>(&cbor)?.into_push()?, Memory::of(&cbor)))
 }
 
 #[cfg(test)]
@@ -98,12 +187,10 @@ mod tests {
 
     use super::*;
     use crate::domain::clock::Hlc;
-    use crate::domain::ids::{Incarnation, NodeId, RevisionId, SaveId, TypeName};
+    use crate::domain::ids::{Incarnation, NodeId, RevisionId, TypeName};
     use crate::domain::path::Path;
-    use crate::domain::protocol::Push;
     use crate::domain::record::{Act, Change, Content, Cover};
-    use crate::domain::save::{Save, SavedRecord};
-    use crate::domain::stamp::{Author, Stamp};
+    use crate::domain::stamp::Stamp;
 
     const LIMIT: usize = 1 << 20;
 
@@ -129,12 +216,19 @@ mod tests {
             act: Act::Set(Content::json(value)),
             replaces: Cover { all: seen, ..Cover::default() },
         };
+        let record = uuid::Uuid::from_u128(wide(n << 40));
+        let (tag, now) = (random(n << 30) as u32, at(90_000 + n).millis());
         Save {
-            id: SaveId(wide(n << 30)),
+            // of a few it does not follow from the rest
+            id: match n % 7 {
+                3 => SaveId(wide(n << 30)),
+                4 => id_of(tag, &author(0), now - 2, record),
+                _ => id_of(tag, &author(0), now, record),
+            },
             author: author(0),
             records: vec![SavedRecord {
                 type_name: TypeName::custom("work-order").expect("a good name"),
-                id: uuid::Uuid::from_u128(wide(n << 40)),
+                id: record,
                 revision: Some(RevisionId(random(7))),
                 time: at(90_000 + n),
                 changes: vec![change("status", json!("parked")), change("hours", json!(500 + n))],
@@ -154,7 +248,7 @@ mod tests {
         let mut sizes = Vec::new();
         for n in 1..30 {
             let (bytes, next) = encode(&push(n..n + 1), &memory);
-            let (read, theirs) = decode::<Push>(&bytes, LIMIT, &memory).expect("what was encoded is read");
+            let (read, theirs) = decode(&bytes, LIMIT, &memory).expect("what was encoded is read");
             assert_eq!((read, &theirs), (push(n..n + 1), &next));
             sizes.push(bytes.len());
             memory = next;
@@ -165,17 +259,57 @@ mod tests {
     }
 
     #[test]
+    fn a_thousand_saves_have_few_bytes_each() {
+        let message = push(0..1_000);
+        let (bytes, _) = encode(&message, &Memory::default());
+        let each = bytes.len() as f64 / 1e3;
+        println!("{each:.1} bytes each, {:.1} in full", wire::encode(&message).len() as f64 / 1e3);
+        // random are 16 of the record's id, 4 of the tag, 4 of the tag that was seen, and some 4 of two times
+        assert!(each < 42.0, "{each}");
+    }
+
+    #[test]
+    fn an_answer_says_what_was_not_simply_accepted() {
+        let message = push(0..5);
+        let mut verdicts: Vec<Verdict> =
+            message.saves.iter().map(|save| Verdict { save: save.id, refused: None, quarantined: None }).collect();
+        verdicts[1].refused = Some("no".into());
+        verdicts[4].quarantined = Some("not yours".into());
+        let pushed = Pushed { epoch: Epoch(3), verdicts, head: 9, partitions: Vec::new() };
+        let answer: Answer = wire::decode(&wire::encode(&Answer::of(pushed.clone())), LIMIT).expect("it is read");
+        assert_eq!(answer.about(&message), Ok(pushed.clone()));
+        assert!(Answer::of(pushed).about(&push(0..4)).is_err());
+    }
+
+    #[test]
+    fn a_save_without_an_id_is_no_save() {
+        let record = save(1).records;
+        for (id, records, good) in [
+            (vec![1, 2, 3, 4], record.clone(), true),
+            (vec![1, 2, 3, 4, 1], record.clone(), true),
+            (vec![1; 16], Vec::new(), true),
+            (vec![1, 2, 3, 4], Vec::new(), false),
+            (vec![1, 2, 3], record.clone(), false),
+            (vec![1; 6], record.clone(), false),
+            (Vec::new(), record, false),
+        ] {
+            let told = Told { since: 1, saves: vec![ToldSave { id: id.clone(), author: author(0), records }] };
+            assert_eq!(told.into_push().is_ok(), good, "{id:?}");
+        }
+    }
+
+    #[test]
     fn whoever_remembers_something_else_says_so_and_whoever_was_started_anew_is_understood() {
         let (_, one) = encode(&push(0..1), &Memory::default());
         let (_, other) = encode(&push(5..6), &Memory::default());
         let (bytes, next) = encode(&push(1..3), &one);
-        assert_eq!(decode::<Push>(&bytes, LIMIT, &other), Err(Malformed::Unremembered));
-        assert_eq!(decode::<Push>(&bytes, LIMIT, &Memory::default()), Err(Malformed::Unremembered));
-        assert_eq!(decode::<Push>(&bytes, LIMIT, &one), Ok((push(1..3), next.clone())));
+        assert_eq!(decode(&bytes, LIMIT, &other), Err(Malformed::Unremembered));
+        assert_eq!(decode(&bytes, LIMIT, &Memory::default()), Err(Malformed::Unremembered));
+        assert_eq!(decode(&bytes, LIMIT, &one), Ok((push(1..3), next.clone())));
         assert_eq!(Memory::after(&push(1..3)), next);
         let (bytes, next) = encode(&push(8..9), &Memory::default());
-        assert_eq!(decode::<Push>(&bytes, LIMIT, &other), Ok((push(8..9), next)));
-        assert_eq!(decode::<Push>(&wire::encode(&push(0..1)), LIMIT, &one), Err(Malformed::Frame));
+        assert_eq!(decode(&bytes, LIMIT, &other), Ok((push(8..9), next)));
+        assert_eq!(decode(&wire::encode(&push(0..1)), LIMIT, &one), Err(Malformed::Frame));
         assert!(is_terse(&bytes) && !is_terse(&wire::encode(&push(0..1))));
     }
 
@@ -185,7 +319,7 @@ mod tests {
         let bomb = zstd::bulk::compress(&vec![0u8; 200 << 20], 19).expect("memory takes what is written");
         let packed = &bomb[ZSTD.len()..];
         let bytes = [&MAGIC[..], &memory.check(packed), packed].concat();
-        assert_eq!(decode::<Push>(&bytes, LIMIT, &memory), Err(Malformed::TooLarge(LIMIT)));
+        assert_eq!(decode(&bytes, LIMIT, &memory), Err(Malformed::TooLarge(LIMIT)));
     }
 
     proptest! {
@@ -196,7 +330,7 @@ mod tests {
             let memory = Memory::after(&push(before..before + count));
             let message = push(7..7 + if many { 90 } else { count });
             let (bytes, next) = encode(&message, &memory);
-            prop_assert_eq!(decode::<Push>(&bytes, LIMIT, &memory), Ok((message, next)));
+            prop_assert_eq!(decode(&bytes, LIMIT, &memory), Ok((message, next)));
         }
 
         #[test]
@@ -207,7 +341,7 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << bit;
             for bad in [&flipped[..], &bytes[..at]] {
-                let read = decode::<Push>(bad, LIMIT, &memory);
+                let read = decode(bad, LIMIT, &memory);
                 prop_assert!(matches!(read, Err(Malformed::Frame | Malformed::Unremembered)));
             }
         }
@@ -218,7 +352,7 @@ mod tests {
             let packed = zstd::bulk::compress(&noise, 1).expect("memory takes what is written");
             for packed in [&packed[4..], &noise[..]] {
                 let bytes = [&MAGIC[..], &memory.check(packed), packed].concat();
-                prop_assert!(decode::<Push>(&bytes, LIMIT, &memory).is_err());
+                prop_assert!(decode(&bytes, LIMIT, &memory).is_err());
             }
         }
     }

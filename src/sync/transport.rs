@@ -11,7 +11,7 @@ use crate::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconc
 use crate::domain::record::pack::Dictionary;
 use crate::domain::snapshot::{ChunkHash, Manifest, read};
 use crate::meter::Talk;
-use crate::store::{Ready, Row, chunk};
+use crate::store::{Judge, Ready, Row, chunk};
 
 /// Brings messages to the hub and its answers back. A failure says nothing about whether the hub did what it was asked.
 #[async_trait]
@@ -32,8 +32,14 @@ pub trait Transport: Send + Sync {
         Err(Failure::NoChunk("no chunks come this way".into()))
     }
     /// What is in a chunk, if it is what its name says, made ready to be joined.
-    async fn records(&self, of: &Partition, hash: ChunkHash, then: Option<ChunkHash>) -> Result<Opened, Failure> {
-        Opened::of(of, hash, &self.chunk(hash, then).await?)
+    async fn records(
+        &self,
+        of: &Partition,
+        hash: ChunkHash,
+        then: Option<ChunkHash>,
+        judge: Option<Arc<dyn Judge>>,
+    ) -> Result<Opened, Failure> {
+        Opened::of(of, hash, &self.chunk(hash, then).await?, judge.as_deref())
     }
     /// How far records have come; only asked for showing.
     async fn whereabouts(&self, _: &Whereabouts) -> Result<Located, Failure> {
@@ -68,11 +74,16 @@ pub struct Opened {
 
 impl Opened {
     /// Unpacks a chunk of this partition and this name, as it came. It is much work, and waits for nothing.
-    pub fn of(partition: &Partition, hash: ChunkHash, bytes: &[u8]) -> Result<Self, Failure> {
+    pub fn of(
+        partition: &Partition,
+        hash: ChunkHash,
+        bytes: &[u8],
+        judge: Option<&dyn Judge>,
+    ) -> Result<Self, Failure> {
         let bad = |why: &dyn std::fmt::Display| Failure::Faulty(format!("a chunk of {partition} is no good: {why}"));
         let content = chunk::open(hash, bytes).map_err(|err| bad(&err))?;
         let (rows, dictionary) = read(partition, &content).map_err(|err| bad(&err))?;
-        Ok(Self { ready: Ready::of(&rows, &dictionary), rows, dictionary })
+        Ok(Self { ready: Ready::of(&rows, &dictionary, partition, judge), rows, dictionary })
     }
 }
 

@@ -9,6 +9,7 @@ contract!(
     a_walk_ends_with_the_first_error,
     chunks_join_to_what_they_were_made_of_and_are_remembered,
     a_chunk_makes_the_same_of_a_node_as_a_page,
+    what_a_chunk_was_judged_by_is_asked_again_if_it_changed_meanwhile,
     forgetting_a_partition_forgets_how_far_its_copy_was,
     a_row_of_a_chunk_that_cannot_be_understood_is_set_aside,
 );
@@ -104,7 +105,7 @@ async fn chunks_join_to_what_they_were_made_of_and_are_remembered(kind_of: Kind)
         assert!(edge.held("note", 1).await.is_some() && edge.held("note", 2).await.is_none());
     }
     let rest = page(&notes(), chunk(&notes(), &all[1..]), state.head);
-    let ready = Ready::of(&rest.rows, &rest.dictionary);
+    let ready = Ready::of(&rest.rows, &rest.dictionary, &notes(), Some(&*edge.rules));
     let last = Request::JoinChunk { page: rest, ready, copying: None, now: 1 };
     assert_eq!(edge.write(last).await, Outcome::Done);
     assert_eq!(edge.store.local(COPYING, "note").await.expect("the store works"), None);
@@ -178,6 +179,25 @@ async fn a_chunk_makes_the_same_of_a_node_as_a_page(kind_of: Kind) {
         assert_eq!(by_chunk.store.tallies().await.expect("it works"), by_page.store.tallies().await.expect("it works"));
         let aside = by_chunk.store.locals("set-aside").await.expect("the store works");
         assert_eq!(aside.len(), usize::from(damaged));
+    }
+}
+
+async fn what_a_chunk_was_judged_by_is_asked_again_if_it_changed_meanwhile(kind_of: Kind) {
+    let hub = kind_of.node(1).await;
+    hub.create("note", 1, json!({"title": "a"})).await;
+    hub.create("note", 2, json!({"bad": true})).await;
+    let (all, state) = walked(&hub, &notes()).await;
+    for changes in [false, true] {
+        let edge = kind_of.node(2).await.edge();
+        let page = page(&notes(), chunk(&notes(), &all), state.head);
+        let ready = Ready::of(&page.rows, &page.dictionary, &notes(), Some(&*edge.rules));
+        assert!(ready.judged_by.is_some());
+        edge.rules.strict.store(changes, Ordering::Relaxed);
+        assert_eq!(edge.write(Request::JoinChunk { page, ready, copying: None, now: 1 }).await, Outcome::Done);
+        let invalid = async |number| edge.held("note", number).await.expect("it is here").flags.has(Flags::INVALID);
+        assert_eq!((invalid(1).await, invalid(2).await), (changes, true));
+        assert_eq!(edge.value("note", 1).await, json!({"title": "a"}));
+        agree(&hub, &edge, &notes()).await;
     }
 }
 

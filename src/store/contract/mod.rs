@@ -110,6 +110,12 @@ impl Judge for Rules {
         let bad = document.get("bad").is_some() || self.strict.load(Ordering::Relaxed) && document.get("due").is_none();
         Some(!bad)
     }
+
+    fn version(&self) -> Option<u64> {
+        let unknown = self.unknown.lock().expect("not poisoned").len() as u64;
+        let [unscoped, strict] = [&self.unscoped, &self.strict].map(|rule| u64::from(rule.load(Ordering::Relaxed)));
+        Some(unknown << 2 | strict << 1 | unscoped)
+    }
 }
 
 /// A store with somebody who writes in it.

@@ -23,7 +23,7 @@ pub(in crate::store) struct Fresh {
 
 impl Fresh {
     pub fn row(&self) -> &ReadyRow {
-        self.ready.0[self.at].as_ref().expect("only rows that are ready become fresh ones")
+        self.ready.rows[self.at].as_ref().expect("only rows that are ready become fresh ones")
     }
 
     pub fn held(&self) -> Held {
@@ -77,31 +77,31 @@ impl Ledger<'_> {
         if !spans.iter().all(|span| self.facts.gaps.get(span).copied().unwrap_or(false)) {
             return Ok(None);
         }
-        let is_done = ready.0.len() == page.rows.len();
-        let ready = if is_done { ready.clone() } else { Ready::of(&page.rows, &page.dictionary) };
+        let is_done = ready.rows.len() == page.rows.len();
+        let ready =
+            if is_done { ready.clone() } else { Ready::of(&page.rows, &page.dictionary, &page.partition, None) };
+        let is_judged = ready.judged_by.is_some() && ready.judged_by == self.judge.version();
         let mut rest = Vec::new();
         let mut tallies: Vec<((TypeName, u8), i64)> = Vec::new();
         let mut shifts: Vec<(Partition, Shift)> = Vec::new();
-        let mut told: Option<(&TypeName, Option<&Partition>)> = None;
         for (at, row) in page.rows.iter().enumerate() {
-            let Some(made) = &ready.0[at] else {
+            let Some(made) = &ready.rows[at] else {
                 rest.push(at);
                 continue;
             };
             let type_name = &row.type_name;
-            let told = match told {
-                Some((of, told)) if of == type_name => told,
-                _ => {
-                    let found = (!self.judge.knows(type_name)).then_some(&page.partition);
-                    told = Some((type_name, found));
-                    found
-                }
-            };
             self.seq += 1;
             self.clock.observe(now, made.latest.time);
-            let (seq, shown) = (self.seq, made.state.shown());
-            let flags = flags_of(self.judge, type_name, &made.state, &shown, Flags::default());
-            let partition = partition_of(self.judge, told, type_name, &shown);
+            let seq = self.seq;
+            let (flags, partition) = match made.judged.as_ref().filter(|_| is_judged) {
+                Some((flags, partition)) => (*flags, partition.clone()),
+                None => {
+                    let shown = made.shown();
+                    let told = (!self.judge.knows(type_name)).then_some(&page.partition);
+                    let flags = flags_of(self.judge, type_name, &made.state, &shown, Flags::default());
+                    (flags, partition_of(self.judge, told, type_name, &shown))
+                }
+            };
             match tallies.last_mut() {
                 Some(((of, kind), count)) if of == type_name && *kind == flags.0 & COUNTED.0 => *count += 1,
                 _ => tallies.push(((type_name.clone(), flags.0 & COUNTED.0), 1)),

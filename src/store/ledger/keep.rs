@@ -283,7 +283,7 @@ impl Draft<'_> {
 
 /// What lost, and what may not be, lives where its record lives; everything else is judged. As long as its type is not
 /// here, which may come later than its records, a record is where the hub says: `told`.
-pub(super) fn partition_of(
+pub(in crate::store) fn partition_of(
     judge: &dyn Judge,
     told: Option<&Partition>,
     type_name: &TypeName,
@@ -300,7 +300,7 @@ pub(super) fn partition_of(
     }
 }
 
-pub(super) fn flags_of(
+pub(in crate::store) fn flags_of(
     judge: &dyn Judge,
     type_name: &TypeName,
     state: &State,

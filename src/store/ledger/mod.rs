@@ -34,7 +34,7 @@ use fresh::Span;
 pub use gone::{FLOOR, Floor, GONE, REMAINS, is_settled, remains_of};
 pub use join::COPYING;
 pub(super) use join::CURSOR;
-pub(super) use keep::here;
+pub(super) use keep::{flags_of, here, partition_of};
 pub(super) use quarantine::SHADOW;
 pub use quarantine::kept_save;
 pub(super) use retime::{Unchecked, Untimed};

@@ -254,6 +254,10 @@ impl Store for Sqlite {
         self.shared.notices.subscribe()
     }
 
+    fn judge(&self) -> Option<Arc<dyn Judge>> {
+        Some(self.shared.judge.clone())
+    }
+
     fn meter(&self) -> Option<Arc<Writes>> {
         Some(self.shared.writes.clone())
     }

@@ -75,7 +75,8 @@ impl Carrier {
         chunk: ChunkRef,
         then: Option<ChunkHash>,
     ) -> Result<Event, Failure> {
-        let Opened { rows, ready, dictionary } = self.transport.records(&partition, chunk.hash, then).await?;
+        let Opened { rows, ready, dictionary } =
+            self.transport.records(&partition, chunk.hash, then, self.store.judge()).await?;
         let so_far = self.copying(&partition).await?.filter(|copying| copying.epoch == epoch);
         let so_far = so_far.unwrap_or(Copying { epoch, head, done: BTreeSet::new() });
         let copying = so_far.with(chunk.hash, head);
