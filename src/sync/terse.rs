@@ -5,21 +5,24 @@
 //! same of it; whoever does not is told so by the checksum, which is over that, too, and the push is sent again in full.
 //! Nothing but the size of a message hangs on it.
 //!
-//! Within it, the id of a save that follows from the rest of the save is only told by its tag; and the answer names only
-//! the saves that were not simply accepted.
+//! Within it, what is random stands apart from what is alike in all saves, the id of a save that follows from the rest of it
+//! is told by its tag alone, and the answer names only the saves that were not simply accepted.
 //!
 //! Layout: `o p s` and a 2 as the version of the frame; eight bytes of BLAKE3 over what is remembered and all that
 //! follows; one zstd frame of CBOR without its first four bytes, which are always the same.
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::wire::{self, Malformed};
+use crate::domain::clock::Hlc;
 use crate::domain::feed::bytes;
-use crate::domain::ids::{Epoch, SaveId};
+use crate::domain::ids::{Epoch, RecordId, RevisionId, SaveId, TypeName};
 use crate::domain::protocol::{Head, Push, Pushed, Verdict};
+use crate::domain::record::Change;
 use crate::domain::save::{Save, SavedRecord, id_of};
 use crate::domain::stamp::Author;
 
@@ -60,52 +63,121 @@ impl Memory {
     }
 }
 
-/// A push as it is told.
+/// A push as it is told: what is random, and so cannot be packed, stands apart from what is alike in all saves.
 #[derive(Serialize, Deserialize)]
 struct Told {
-    #[serde(rename = "since", default)]
+    #[serde(default)]
     since: u64,
+    /// The tag of each save.
+    #[serde(with = "bytes")]
+    tags: Vec<u8>,
+    /// Each save whose id is not simply made of that and the rest: its place, and how many milliseconds it was begun before
+    /// the moment of its first record, or 0 and its whole id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<(u64, u8, SaveId)>,
+    /// Of each record, byte by byte across all of them: the id, and how much later its moment is than that of the one before.
+    #[serde(with = "bytes")]
+    ids: Vec<u8>,
+    #[serde(with = "bytes")]
+    times: Vec<u8>,
     saves: Vec<ToldSave>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct ToldSave {
-    /// All of it; or its tag, for one that follows from the rest; or the tag, and how many milliseconds it was begun before
-    /// the moment of its first record.
-    #[serde(with = "bytes")]
-    id: Vec<u8>,
     author: Author,
-    records: Vec<SavedRecord>,
+    records: Vec<ToldRecord>,
+}
+
+/// The rest of a record's part.
+#[derive(Serialize, Deserialize)]
+struct ToldRecord {
+    #[serde(rename = "t")]
+    type_name: TypeName,
+    #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
+    revision: Option<RevisionId>,
+    #[serde(rename = "c")]
+    changes: Vec<Change>,
 }
 
 impl Told {
     fn of(push: &Push) -> Self {
-        let id = |save: &Save| match save.begun_before() {
-            Some(0) => save.id.tag().to_be_bytes().to_vec(),
-            Some(before) => [&save.id.tag().to_be_bytes()[..], &[before]].concat(),
-            None => save.id.0.to_be_bytes().to_vec(),
+        let other = |(at, save): (u64, &Save)| match save.begun_before() {
+            Some(0) => None,
+            Some(before) => Some((at, before, SaveId::default())),
+            None => Some((at, 0, save.id)),
         };
-        let told = |save: &Save| ToldSave { id: id(save), author: save.author, records: save.records.clone() };
-        Self { since: push.since, saves: push.saves.iter().map(told).collect() }
+        let records = || push.saves.iter().flat_map(|save| &save.records);
+        let mut last = 0;
+        let later = records().map(|record| {
+            let later = record.time.0.wrapping_sub(std::mem::replace(&mut last, record.time.0));
+            later.to_be_bytes()
+        });
+        let told = |record: &SavedRecord| ToldRecord {
+            type_name: record.type_name.clone(),
+            revision: record.revision,
+            changes: record.changes.clone(),
+        };
+        let save = |save: &Save| ToldSave { author: save.author, records: save.records.iter().map(told).collect() };
+        Self {
+            since: push.since,
+            tags: push.saves.iter().flat_map(|save| save.id.tag().to_be_bytes()).collect(),
+            others: (0..).zip(&push.saves).filter_map(other).collect(),
+            ids: across(&records().map(|record| record.id.into_bytes()).collect::<Vec<_>>()),
+            times: across(&later.collect::<Vec<_>>()),
+            saves: push.saves.iter().map(save).collect(),
+        }
     }
 
     fn into_push(self) -> Result<Push, Malformed> {
-        let saves = self.saves.into_iter().map(|told| {
-            let ToldSave { id, author, records } = told;
-            let malformed = || Malformed::Content("a save has no id".into());
-            let id = match (<[u8; 16]>::try_from(&id[..]), id.split_first_chunk(), records.first()) {
-                (Ok(whole), ..) => SaveId(u128::from_be_bytes(whole)),
-                (_, Some((tag, before @ ([] | [_]))), Some(first)) => {
-                    let before = i64::from(before.first().copied().unwrap_or(0));
+        let malformed = || Malformed::Content("its parts do not belong together".into());
+        let count = self.saves.iter().map(|save| save.records.len()).sum();
+        let (tags, rest) = self.tags.as_chunks::<4>();
+        if tags.len() != self.saves.len() || !rest.is_empty() {
+            return Err(malformed());
+        }
+        let mut others = HashMap::new();
+        for (at, before, id) in self.others {
+            if at >= tags.len() as u64 || others.insert(at, (before, id)).is_some() {
+                return Err(malformed());
+            }
+        }
+        let mut ids = along::<16>(&self.ids, count).ok_or_else(malformed)?.into_iter();
+        let mut times = along::<8>(&self.times, count).ok_or_else(malformed)?.into_iter();
+        let mut time = 0i64;
+        let mut saves = Vec::with_capacity(tags.len());
+        for ((at, tag), ToldSave { author, records }) in (0u64..).zip(tags).zip(self.saves) {
+            let mut whole = Vec::with_capacity(records.len());
+            for ToldRecord { type_name, revision, changes } in records {
+                let (id, later) = ids.next().zip(times.next()).ok_or_else(malformed)?;
+                time = time.wrapping_add(i64::from_be_bytes(later));
+                let id = RecordId::from_bytes(id);
+                whole.push(SavedRecord { type_name, id, revision, time: Hlc(time), changes });
+            }
+            let id = match (others.get(&at), whole.first()) {
+                (Some((0, id)), _) => *id,
+                (other, Some(first)) => {
+                    let before = other.map_or(0, |(before, _)| i64::from(*before));
                     let now = first.time.millis().saturating_sub(before);
                     id_of(u32::from_be_bytes(*tag), &author, now, first.id)
                 }
-                _ => return Err(malformed()),
+                (_, None) => return Err(malformed()),
             };
-            Ok(Save { id, author, records })
-        });
-        Ok(Push { since: self.since, saves: saves.collect::<Result<_, _>>()? })
+            saves.push(Save { id, author, records: whole });
+        }
+        Ok(Push { since: self.since, saves })
     }
+}
+
+/// The first byte of each, then the second.
+fn across<const N: usize>(pieces: &[[u8; N]]) -> Vec<u8> {
+    (0..N).flat_map(|at| pieces.iter().map(move |piece| piece[at])).collect()
+}
+
+/// The reverse, for so many pieces.
+fn along<const N: usize>(bytes: &[u8], count: usize) -> Option<Vec<[u8; N]>> {
+    let is_whole = bytes.len() == count.checked_mul(N)?;
+    is_whole.then(|| (0..count).map(|piece| std::array::from_fn(|at| bytes[at * count + piece])).collect())
 }
 
 /// The answer to a push that came so.
@@ -186,10 +258,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::clock::Hlc;
-    use crate::domain::ids::{Incarnation, NodeId, RevisionId, TypeName};
+    use crate::domain::ids::{Incarnation, NodeId};
     use crate::domain::path::Path;
-    use crate::domain::record::{Act, Change, Content, Cover};
+    use crate::domain::record::{Act, Content, Cover};
     use crate::domain::stamp::Stamp;
 
     const LIMIT: usize = 1 << 20;
@@ -282,19 +353,30 @@ mod tests {
     }
 
     #[test]
-    fn a_save_without_an_id_is_no_save() {
-        let record = save(1).records;
-        for (id, records, good) in [
-            (vec![1, 2, 3, 4], record.clone(), true),
-            (vec![1, 2, 3, 4, 1], record.clone(), true),
-            (vec![1; 16], Vec::new(), true),
-            (vec![1, 2, 3, 4], Vec::new(), false),
-            (vec![1, 2, 3], record.clone(), false),
-            (vec![1; 6], record.clone(), false),
-            (Vec::new(), record, false),
-        ] {
-            let told = Told { since: 1, saves: vec![ToldSave { id: id.clone(), author: author(0), records }] };
-            assert_eq!(told.into_push().is_ok(), good, "{id:?}");
+    fn parts_that_do_not_belong_together_are_no_push() {
+        let with = |change: &dyn Fn(&mut Told)| {
+            let mut told = Told::of(&push(1..6));
+            change(&mut told);
+            told.into_push()
+        };
+        assert_eq!(with(&|_| {}), Ok(push(1..6)));
+        let cases: [&dyn Fn(&mut Told); 9] = [
+            &|told| told.tags.truncate(19),
+            &|told| told.tags.extend([0; 4]),
+            &|told| told.ids.truncate(79),
+            &|told| told.ids.extend([0; 16]),
+            &|told| told.times.clear(),
+            &|told| told.others.push((5, 1, SaveId(3))),
+            &|told| told.others.extend([(0, 1, SaveId(3)); 2]),
+            &|told| drop(told.saves.pop()),
+            &|told| {
+                told.saves[0].records.clear();
+                told.ids.truncate(4 * 16);
+                told.times.truncate(4 * 8);
+            },
+        ];
+        for (number, change) in cases.into_iter().enumerate() {
+            assert!(with(change).is_err(), "{number}");
         }
     }
 

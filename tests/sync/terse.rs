@@ -1,10 +1,11 @@
 //! Pushes are short between two who remember the last one, and arrive between others as well.
 
+use outpost::domain::clock::Hlc;
 use outpost::domain::ids::{Incarnation, NodeId, SaveId};
 use outpost::domain::path::Path;
 use outpost::domain::protocol::{Hello, Push};
 use outpost::domain::record::{Act, Change, Content, Cover};
-use outpost::domain::save::{Save, SavedRecord};
+use outpost::domain::save::{Save, SavedRecord, id_of};
 use outpost::sync::terse::{self, Memory};
 use outpost::sync::{HttpTransport, Switch, Transport, wire};
 use serde_json::json;
@@ -24,14 +25,10 @@ fn push(edge: &EdgeNode, number: u64) -> Push {
         act: Act::Set(Content::json(json!({ "title": number }))),
         replaces: Cover::nothing(),
     };
-    let record = SavedRecord {
-        type_name: note(),
-        id: Uuid::from_u128(wide(number)),
-        revision: None,
-        time: outpost::domain::clock::Hlc(((1_795_539_946_021 + number * 977) << 16) as i64),
-        changes: vec![change],
-    };
-    Push { since: 0, saves: vec![Save { id: SaveId(wide(!number)), author, records: vec![record] }] }
+    let (now, id) = (1_795_539_946_021 + number as i64 * 977, Uuid::from_u128(wide(number)));
+    let record = SavedRecord { type_name: note(), id, revision: None, time: Hlc(now << 16), changes: vec![change] };
+    let id = id_of(SaveId(wide(!number)).tag(), &author, now, id);
+    Push { since: 0, saves: vec![Save { id, author, records: vec![record] }] }
 }
 
 fn hello(node: NodeId, incarnation: Incarnation) -> Hello {
