@@ -115,7 +115,7 @@ async fn push(hub: HubData, request: HttpRequest, body: Payload) -> HttpResponse
         let (push, memory) = match kind(&request) {
             wire::MEDIA_TYPE if terse::is_terse(&bytes) => {
                 is_terse = true;
-                terse::decode(&bytes, MAX_UNPACKED, &hub.recall(node.id))?
+                terse::decode(&bytes, MAX_UNPACKED, &hub.last_push(node.id))?
             }
             kind => {
                 let push = message::<Push>(kind, &bytes)?;

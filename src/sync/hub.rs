@@ -282,7 +282,7 @@ impl Hub {
     }
 
     /// What is remembered of the last push of a node.
-    pub(super) fn recall(&self, node: NodeId) -> Memory {
+    pub(super) fn last_push(&self, node: NodeId) -> Memory {
         self.memories.lock().expect(POISON).get(&node).cloned().unwrap_or_default()
     }
 

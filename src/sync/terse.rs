@@ -184,31 +184,43 @@ fn along<const N: usize>(bytes: &[u8], count: usize) -> Option<Vec<[u8; N]>> {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     epoch: Epoch,
-    /// What was not simply accepted: its place in the push, why it was refused, and why it is in quarantine.
+    /// What was not simply accepted: its place in the push, and what became of it.
     #[serde(rename = "but", default, skip_serializing_if = "Vec::is_empty")]
-    others: Vec<(u64, Option<String>, Option<String>)>,
+    others: Vec<(u64, Other)>,
     head: u64,
     partitions: Vec<Head>,
+}
+
+/// A [`Verdict`] without the save it is about.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Other {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quarantined: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    waits: bool,
 }
 
 impl Answer {
     pub fn of(pushed: Pushed) -> Self {
         let Pushed { epoch, verdicts, head, partitions } = pushed;
         let others = verdicts.into_iter().zip(0..).filter_map(|(verdict, at)| {
-            let Verdict { refused, quarantined, .. } = verdict;
-            (refused.is_some() || quarantined.is_some()).then_some((at, refused, quarantined))
+            let Verdict { save: _, refused, quarantined, waits } = verdict;
+            let is_accepted = refused.is_none() && quarantined.is_none() && !waits;
+            (!is_accepted).then_some((at, Other { refused, quarantined, waits }))
         });
         Self { epoch, others: others.collect(), head, partitions }
     }
 
     /// What it says of the saves of this push.
     pub fn about(self, push: &Push) -> Result<Pushed, Malformed> {
-        let accepted = |save: &Save| Verdict { save: save.id, refused: None, quarantined: None };
+        let accepted = |save: &Save| Verdict { save: save.id, refused: None, quarantined: None, waits: false };
         let mut verdicts: Vec<Verdict> = push.saves.iter().map(accepted).collect();
-        for (at, refused, quarantined) in self.others {
+        for (at, Other { refused, quarantined, waits }) in self.others {
             let verdict = usize::try_from(at).ok().and_then(|at| verdicts.get_mut(at));
             let verdict = verdict.ok_or_else(|| Malformed::Content("it answers about more than was sent".into()))?;
-            (verdict.refused, verdict.quarantined) = (refused, quarantined);
+            (verdict.refused, verdict.quarantined, verdict.waits) = (refused, quarantined, waits);
         }
         Ok(Pushed { epoch: self.epoch, verdicts, head: self.head, partitions: self.partitions })
     }
@@ -342,9 +354,10 @@ mod tests {
     #[test]
     fn an_answer_says_what_was_not_simply_accepted() {
         let message = push(0..5);
-        let mut verdicts: Vec<Verdict> =
-            message.saves.iter().map(|save| Verdict { save: save.id, refused: None, quarantined: None }).collect();
+        let accepted = |save: &Save| Verdict { save: save.id, refused: None, quarantined: None, waits: false };
+        let mut verdicts: Vec<Verdict> = message.saves.iter().map(accepted).collect();
         verdicts[1].refused = Some("no".into());
+        verdicts[2].waits = true;
         verdicts[4].quarantined = Some("not yours".into());
         let pushed = Pushed { epoch: Epoch(3), verdicts, head: 9, partitions: Vec::new() };
         let answer: Answer = wire::decode(&wire::encode(&Answer::of(pushed.clone())), LIMIT).expect("it is read");

@@ -12,7 +12,8 @@ use outpost::domain::record::{Act, Change, Content, Document, edited};
 use outpost::domain::save::Save;
 use outpost::domain::stamp::Author;
 use outpost::store::{
-    Changes, Expect, LocalRecord, LocalSave, Outcome, PartitionState, PulledPage, Request, StoreError, Unsent, Verdict,
+    Changes, Expect, LocalRecord, LocalSave, Outcome, PartitionState, PulledPage, Ready, Request, StoreError, Unsent,
+    Verdict,
 };
 
 use crate::seam::{Rumours, Seam};
@@ -155,10 +156,11 @@ impl Planted {
             (Bug::KeepsFromAbove, Request::Receive { saves, now, relay: true }) => {
                 store.commit(Request::Receive { saves, now, relay: false }).await
             }
-            (Bug::ChunkFirst, Request::JoinChunk { page, copying, now }) => {
+            (Bug::ChunkFirst, Request::JoinChunk { page, copying, now, ready }) => {
                 let first = PulledPage { rows: Vec::new(), moved: Vec::new(), ..page.clone() };
-                store.commit(Request::JoinChunk { page: first, copying: copying.clone(), now }).await?;
-                store.commit(Request::JoinChunk { page, copying, now }).await
+                let nothing = Ready::default();
+                store.commit(Request::JoinChunk { page: first, copying: copying.clone(), now, ready: nothing }).await?;
+                store.commit(Request::JoinChunk { page, copying, now, ready }).await
             }
             (Bug::TrustsClock, Request::Retime { .. }) => Ok(Outcome::Done),
             (Bug::TrustsClock, Request::Save(save)) => {

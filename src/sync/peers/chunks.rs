@@ -22,7 +22,8 @@ use crate::domain::reach::{Located, Whereabouts};
 use crate::domain::reconcile::{Fetch, Fetched, Offer, Offered, Reconcile, Reconciled};
 use crate::domain::snapshot::{ChunkHash, Manifest};
 use crate::meter::Talk;
-use crate::sync::transport::{LiveEvent, Transport};
+use crate::store::Judge;
+use crate::sync::transport::{LiveEvent, Opened, Transport};
 
 /// A peer may not have heard yet that this edge was let in.
 const UNTIL_NAMED: Duration = Duration::from_secs(5);
@@ -160,9 +161,12 @@ impl Spread {
         client.ask(ask, wait).await
     }
 
-    async fn peers_have(&self, hash: ChunkHash) -> bool {
+    /// The chunk that the hub may be asked for ahead: none that a peer has.
+    async fn of_the_hub(&self, hash: Option<ChunkHash>) -> Option<ChunkHash> {
         let sources = self.sources.lock().await;
-        sources.by_url.values().any(|source| source.has.values().any(|has| has.contains(&hash)))
+        let has =
+            |hash: &ChunkHash| sources.by_url.values().any(|source| source.has.values().any(|has| has.contains(hash)));
+        hash.filter(|hash| !has(hash))
     }
 }
 
@@ -201,14 +205,23 @@ impl Transport for Spread {
     }
 
     async fn chunk(&self, hash: ChunkHash, then: Option<ChunkHash>) -> Result<Vec<u8>, Failure> {
-        if let Some(bytes) = self.nearby(hash).await {
-            return Ok(bytes);
+        match self.nearby(hash).await {
+            Some(bytes) => Ok(bytes),
+            None => self.hub.chunk(hash, self.of_the_hub(then).await).await,
         }
-        let then = match then {
-            Some(then) if self.peers_have(then).await => None,
-            then => then,
-        };
-        self.hub.chunk(hash, then).await
+    }
+
+    async fn records(
+        &self,
+        of: &Partition,
+        hash: ChunkHash,
+        then: Option<ChunkHash>,
+        judge: Option<Arc<dyn Judge>>,
+    ) -> Result<Opened, Failure> {
+        match self.nearby(hash).await {
+            Some(bytes) => Opened::of(of, hash, &bytes, judge.as_deref()),
+            None => self.hub.records(of, hash, self.of_the_hub(then).await, judge).await,
+        }
     }
 
     async fn whereabouts(&self, asked: &Whereabouts) -> Result<Located, Failure> {
