@@ -9,7 +9,9 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 
 use super::part::{self, Escaped};
-use crate::domain::form::{Control, Form, Head, Input, Message, MessageTone, Node, Options, Row, Rows, Section, Verb};
+use crate::domain::form::{
+    Chooser, Control, Form, Head, Input, Message, MessageTone, Node, Options, Row, Rows, Section, Verb,
+};
 
 #[cfg(test)]
 mod tests;
@@ -87,6 +89,13 @@ impl FormView {
                     faults,
                     body: Part::Section(SectionView { section, is_card: true }),
                 },
+                Node::Chooser(chooser) => Card {
+                    anchor: format!("{}-set", chooser.head.id),
+                    title: chooser.head.label.clone(),
+                    words: words(if chooser.head.optional { "optional".to_owned() } else { String::new() }),
+                    faults,
+                    body: Part::Chooser(ChooserView::of(chooser, true, false)),
+                },
                 Node::Rows(rows) => Card {
                     anchor: rows.head.id.clone(),
                     title: rows.head.label.clone(),
@@ -109,6 +118,7 @@ fn faults(node: &Node) -> usize {
     match node {
         Node::Control(control) => own(&control.head),
         Node::Section(section) => own(&section.head) + section.nodes.iter().map(faults).sum::<usize>(),
+        Node::Chooser(chooser) => own(&chooser.head) + chooser.nodes.iter().map(faults).sum::<usize>(),
         Node::Rows(rows) => own(&rows.head) + rows.rows.iter().flat_map(|row| &row.nodes).map(faults).sum::<usize>(),
     }
 }
@@ -122,6 +132,7 @@ enum Part<'a> {
     Plain(PlainView<'a>),
     Section(SectionView<'a>),
     Rows(RowsView<'a>),
+    Chooser(ChooserView<'a>),
     Control(ControlView<'a>),
 }
 impl HtmlSafe for Part<'_> {}
@@ -132,6 +143,7 @@ impl Display for Part<'_> {
             Part::Plain(view) => view.fmt(out),
             Part::Section(view) => view.fmt(out),
             Part::Rows(view) => view.fmt(out),
+            Part::Chooser(view) => view.fmt(out),
             Part::Control(view) => view.fmt(out),
         }
     }
@@ -142,6 +154,7 @@ fn part(node: &Node) -> Part<'_> {
     match node {
         Node::Section(section) => Part::Section(SectionView { section, is_card: false }),
         Node::Rows(rows) => Part::Rows(RowsView { rows, is_card: false }),
+        Node::Chooser(chooser) => Part::Chooser(ChooserView::of(chooser, false, false)),
         Node::Control(control) => Part::Control(ControlView { control, is_bare: false }),
     }
 }
@@ -150,6 +163,7 @@ fn part(node: &Node) -> Part<'_> {
 fn bare(node: &Node) -> Part<'_> {
     match node {
         Node::Control(control) => Part::Control(ControlView { control, is_bare: true }),
+        Node::Chooser(chooser) => Part::Chooser(ChooserView::of(chooser, false, true)),
         other => part(other),
     }
 }
@@ -172,6 +186,48 @@ struct SectionView<'a> {
 impl SectionView<'_> {
     fn is_wrong(&self) -> bool {
         self.section.head.message.as_ref().is_some_and(holds_up)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "form/_chooser.html")]
+struct ChooserView<'a> {
+    chooser: &'a Chooser,
+    is_card: bool,
+    is_bare: bool,
+    /// Types are chosen, not branches.
+    is_typed: bool,
+}
+
+impl<'a> ChooserView<'a> {
+    fn of(chooser: &'a Chooser, is_card: bool, is_bare: bool) -> Self {
+        Self { chooser, is_card, is_bare, is_typed: chooser.name.ends_with("#type") }
+    }
+
+    fn is_wrong(&self) -> bool {
+        self.chooser.head.message.as_ref().is_some_and(holds_up)
+    }
+
+    fn is_chosen(&self) -> bool {
+        self.chooser.branches.iter().any(|branch| branch.chosen)
+    }
+
+    /// What was chosen has the chooser's label already, unless it is something of its own.
+    fn inner<'n>(&self, node: &'n Node) -> Part<'n> {
+        let is_same = node.head().name == self.chooser.head.name && node.head().label == self.chooser.head.label;
+        if is_same { bare(node) } else { part(node) }
+    }
+
+    fn described(&self) -> Piece<impl Fn(&mut Formatter<'_>) -> fmt::Result + '_> {
+        let head = &self.chooser.head;
+        Piece(move |out: &mut Formatter<'_>| {
+            out.write_str(" aria-describedby=\"")?;
+            if head.hint.is_some() {
+                write!(out, "{}-hint ", head.id)?;
+            }
+            write!(out, "{}-msg\"", head.id)?;
+            if self.is_wrong() { out.write_str(" aria-invalid=\"true\"") } else { Ok(()) }
+        })
     }
 }
 

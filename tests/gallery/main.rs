@@ -4,6 +4,7 @@
 //! The pages lie in `target/tmp/gallery`, or where `OUTPOST_GALLERY` says; `tests/shots.sh` photographs them.
 
 mod attention;
+mod forms;
 mod pages;
 mod records;
 mod sample;
@@ -46,6 +47,7 @@ use scraper::{ElementRef, Html, Selector};
 use serde_json::{Value, json};
 
 use attention::*;
+use forms::*;
 use pages::pages;
 use records::*;
 use sample::*;

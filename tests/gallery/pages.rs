@@ -145,6 +145,21 @@ pub fn pages() -> Vec<(&'static str, String)> {
         }
         .render(),
     );
+    for (name, stage) in
+        [("keywords", State::Blank), ("keywords-filled", State::Filled), ("keywords-refused", State::Refused)]
+    {
+        add(
+            name,
+            FormPage {
+                frame: edge(here()),
+                type_: work_orders(),
+                record: None,
+                heading: "New site visit".into(),
+                body: Markup(every(stage)),
+            }
+            .render(),
+        );
+    }
 
     let row = |name: &str, title: &str, count| TypeRow {
         name: name.into(),

@@ -208,7 +208,7 @@ pub fn form(refused: bool) -> String {
     let layout = Layout::of(Arc::new(Schema::compile(&schema).expect("the sample is a type")));
     let name = TypeName::custom("work-order").expect("a good name");
     let (id, revision, submission) = (RecordId::from_u128(1), RevisionId(8), SaveId(3));
-    let base = Base::new_record(&layout, CONTEXT.secret, name, id, revision, submission);
+    let base = Base::new_record(name, id, revision, submission);
     let form = if refused {
         let typed = [
             ("/title", "Replace hydraulic pump seal"),
@@ -221,7 +221,7 @@ pub fn form(refused: bool) -> String {
         let mut pairs: Vec<(String, String)> =
             typed.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
         for part in ["Seal kit HS-22", "Hydraulic oil ISO 46"] {
-            let add = Action { verb: Verb::Add, at: "/parts".into() };
+            let add = Action { verb: Verb::Add, at: "/parts".into(), number: None };
             let form = Form::reshaped(&layout, &base, &Posted::read(pairs.clone()), CONTEXT, &add).expect("a group");
             let rows = form.nodes.iter().find_map(|node| match node {
                 outpost::domain::form::Node::Rows(rows) => Some(rows),

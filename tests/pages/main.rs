@@ -12,4 +12,3 @@ mod signing;
 mod support;
 mod sync;
 mod types;
-mod wild;

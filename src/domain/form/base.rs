@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use super::keys::KeyMaker;
 use super::layout::Layout;
 use crate::domain::ids::{RecordId, RevisionId, SaveId, TypeName};
-use crate::domain::json;
 use crate::domain::path::{Path, Segment};
 use crate::domain::record::pack::{Dictionary, Values, pack, unpack};
 use crate::domain::record::{Document, Keys, State};
@@ -26,7 +25,7 @@ pub struct Base {
     pub submission: SaveId,
     /// The record as rendered; for a new one it does not exist.
     pub state: State,
-    /// What the controls show before anybody types: the record, or the defaults of a new one. Every repeated group has keys.
+    /// The record as rendered, every repeated group with keys; empty for a new one.
     pub document: Document,
 }
 
@@ -56,16 +55,8 @@ const SEAL: usize = 16;
 
 impl Base {
     /// A form for a record that is to be made.
-    pub fn new_record(
-        layout: &Layout,
-        secret: &[u8; 32],
-        type_name: TypeName,
-        record: RecordId,
-        revision: RevisionId,
-        submission: SaveId,
-    ) -> Self {
-        let document = Document::new(json::sorted(layout.prefill()));
-        let document = keyed(layout, document, KeyMaker { secret, submission });
+    pub fn new_record(type_name: TypeName, record: RecordId, revision: RevisionId, submission: SaveId) -> Self {
+        let document = Document::new(Value::Object(Map::new()));
         Self { type_name, record, revision, submission, state: State::default(), document }
     }
 

@@ -1,13 +1,18 @@
 //! What is wrong with a form's record, told at the controls.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::base::Base;
-use super::keys::KeyMaker;
+use super::decode::Context;
 use super::layout::Layout;
-use crate::domain::record::{Document, Keys};
+use super::posted::Posted;
+use super::view::Node;
+use super::walk::walk;
+use crate::domain::record::Document;
 use crate::domain::schema::Shape;
-use crate::domain::{FieldError, json, path::Path, path::Segment};
+use crate::domain::{FieldError, json};
 
 /// Something a person can put right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,72 +29,108 @@ impl Problem {
 }
 
 /// What is wrong with the candidate, apart from what was wrong with the base: the same rule at the same place, and nothing
-/// changed there. `rows` are the keys of drawn rows that the record itself does not keep.
+/// changed there.
 pub(super) fn judge(
     layout: &Layout,
     base: &Base,
+    context: Context,
     candidate: &Document,
-    rows: &Keys,
-    maker: KeyMaker,
+    nodes: &[Node],
 ) -> (Vec<Problem>, Vec<Problem>) {
-    let schema = layout.schema();
-    let errors = schema.validate(&candidate.value);
-    if errors.is_empty() {
-        return (Vec::new(), Vec::new());
+    let now = Named::of(nodes);
+    let errors = now.errors(layout, &candidate.value);
+    if errors.is_empty() || base.is_new() {
+        return (errors.into_iter().map(|error| now.problem(error)).collect(), Vec::new());
     }
-    let old = if base.is_new() { Vec::new() } else { schema.validate(&base.document.value) };
-    let mut rows_then = Keys::new();
-    for place in rows.keys() {
-        let count = base.document.get(place).and_then(Value::as_array).map_or(0, Vec::len);
-        rows_then.insert(place.clone(), (0..count).map(|number| maker.key(place, number)).collect());
-    }
-    let now = Named::of(candidate, rows);
-    let then = Named::of(&base.document, &rows_then);
-    let old: Vec<(Path, String)> =
-        old.into_iter().filter_map(|error| Some((then.0.path(&error.pointer)?, error.keyword))).collect();
+    let before = walk(layout, base, &Posted::default(), context, None);
+    let then = Named::of(&before.nodes);
+    let old: Vec<(String, FieldError)> =
+        then.errors(layout, &base.document.value).into_iter().map(|error| (then.name(&error.pointer), error)).collect();
     let (mut found, mut standing) = (Vec::new(), Vec::new());
     for error in errors {
-        let path = now.0.path(&error.pointer).unwrap_or_default();
-        let known = old.iter().any(|(at, keyword)| *at == path && *keyword == error.keyword);
-        let touched = is_leaf(schema.shape(), &path) && !same(now.0.get(&path), then.0.get(&path));
-        let problem = Problem::at(path.to_string(), error);
-        if known && !touched { standing.push(problem) } else { found.push(problem) }
+        let name = now.name(&error.pointer);
+        let known = old.iter().find(|(at, other)| *at == name && other.keyword == error.keyword);
+        let touched = known.is_some_and(|(_, other)| {
+            let (is, was) = (candidate.value.pointer(&error.pointer), base.document.value.pointer(&other.pointer));
+            is_leaf(layout.schema().shape(), &error.pointer) && !same(is, was)
+        });
+        let problem = now.problem(error);
+        if known.is_some() && !touched { standing.push(problem) } else { found.push(problem) }
     }
     (found, standing)
 }
 
-/// What is wrong with a record as it is.
-pub(super) fn standing(layout: &Layout, base: &Base, maker: KeyMaker) -> Vec<Problem> {
-    if base.is_new() {
-        return Vec::new();
+/// What is wrong with a record as it is drawn.
+pub(super) fn of(layout: &Layout, value: &Value, nodes: &[Node]) -> Vec<Problem> {
+    let named = Named::of(nodes);
+    named.errors(layout, value).into_iter().map(|error| named.problem(error)).collect()
+}
+
+/// The controls by the JSON Pointers of their values, and the branches that were chosen there.
+#[derive(Default)]
+struct Named {
+    names: HashMap<String, String>,
+    choices: HashMap<(String, String), usize>,
+}
+
+impl Named {
+    fn of(nodes: &[Node]) -> Self {
+        let mut named = Self::default();
+        named.add(nodes, "");
+        named
     }
-    let errors = layout.schema().validate(&base.document.value);
-    let mut lists = Keys::new();
-    for error in &errors {
-        // an error below a list is about one of its rows
-        let Some(path) = base.document.path(&error.pointer) else { continue };
-        for depth in 0..path.0.len() {
-            let place = Path(path.0[..depth].to_vec());
-            if !base.document.is_group(&place)
-                && let Some(Value::Array(items)) = base.document.get(&place)
-            {
-                lists.insert(place.clone(), (0..items.len()).map(|number| maker.key(&place, number)).collect());
+
+    fn add(&mut self, nodes: &[Node], at: &str) {
+        for node in nodes {
+            let head = node.head();
+            let at = match &head.step {
+                Some(step) => format!("{at}/{step}"),
+                None => at.to_owned(),
+            };
+            self.names.insert(at.clone(), head.name.clone());
+            match node {
+                Node::Control(_) => {}
+                Node::Section(section) => self.add(&section.nodes, &at),
+                Node::Chooser(chooser) => {
+                    if let Some(chosen) = chooser.chosen {
+                        self.choices.insert((at.clone(), chooser.holder.clone()), chosen);
+                    }
+                    self.add(&chooser.nodes, &at);
+                }
+                Node::Rows(rows) => {
+                    for row in &rows.rows {
+                        let Some(step) = &row.step else { continue };
+                        let at = format!("{at}/{step}");
+                        self.names.insert(at.clone(), row.name.clone());
+                        self.add(&row.nodes, &at);
+                    }
+                }
             }
         }
     }
-    let named = Named::of(&base.document, &lists);
-    let problem = |error: FieldError| Problem::at(named.0.path(&error.pointer).unwrap_or_default().to_string(), error);
-    errors.into_iter().map(problem).collect()
-}
 
-/// A document in which the rows of lists have keys, too.
-struct Named(Document);
+    fn errors(&self, layout: &Layout, value: &Value) -> Vec<FieldError> {
+        layout
+            .schema()
+            .validate_chosen(value, &|at, holder| self.choices.get(&(at.to_owned(), holder.to_owned())).copied())
+    }
 
-impl Named {
-    fn of(document: &Document, rows: &Keys) -> Self {
-        let mut document = document.clone();
-        document.keys.extend(rows.iter().map(|(place, keys)| (place.clone(), keys.clone())));
-        Self(document)
+    /// The name of the control at a place, or of the nearest around it with the rest of the way.
+    fn name(&self, pointer: &str) -> String {
+        let mut at = pointer;
+        loop {
+            if let Some(name) = self.names.get(at) {
+                return format!("{name}{}", &pointer[at.len()..]);
+            }
+            match at.rfind('/') {
+                Some(end) => at = &at[..end],
+                None => return pointer.to_owned(),
+            }
+        }
+    }
+
+    fn problem(&self, error: FieldError) -> Problem {
+        Problem::at(self.name(&error.pointer), error)
     }
 }
 
@@ -101,14 +142,8 @@ fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     }
 }
 
-fn is_leaf(shape: &Shape, path: &Path) -> bool {
-    let steps: Vec<&str> = path
-        .0
-        .iter()
-        .map(|segment| match segment {
-            Segment::Property(name) => name.as_str(),
-            Segment::Item(key) => key.0.as_str(),
-        })
-        .collect();
+fn is_leaf(shape: &Shape, pointer: &str) -> bool {
+    let steps: Vec<String> =
+        pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
     shape.at(&steps).is_none_or(Shape::is_leaf)
 }

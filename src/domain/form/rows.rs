@@ -53,6 +53,9 @@ pub(super) fn act(
         keys.push(key.clone());
         return Some(Some(key));
     }
+    if !matches!(action.verb, Verb::Remove | Verb::Up | Verb::Down) {
+        return None;
+    }
     let item = action.at.strip_prefix(name)?;
     let at = keys.iter().position(|key| written(std::slice::from_ref(key)) == item)?;
     match action.verb {

@@ -3,24 +3,25 @@
 use std::collections::BTreeMap;
 
 use super::base::Base;
-use super::build::build;
 use super::decode::Context;
-use super::keys::KeyMaker;
 use super::layout::Layout;
-use super::posted::{Action, Posted, Verb};
+use super::posted::{Action, PARKED, Posted, Verb};
 use super::problems::{self, Problem};
 use super::rows;
+use super::walk::walk;
 use crate::domain::FieldError;
 
 /// A form.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Form {
-    /// The hidden fields `_base`, `_schema` and `_submission`.
+    /// The hidden fields, `_base` and others.
     pub hidden: Vec<(&'static str, String)>,
     pub nodes: Vec<Node>,
     /// What has to be put right, in the order of the form; the form as a whole first.
     pub summary: Vec<Fault>,
     pub is_new: bool,
+    /// Whether answers decide which controls there are.
+    pub is_live: bool,
 }
 
 /// One line of the summary.
@@ -36,7 +37,28 @@ pub struct Fault {
 pub enum Node {
     Section(Section),
     Rows(Rows),
+    Chooser(Chooser),
     Control(Control),
+}
+
+impl Node {
+    pub fn head(&self) -> &Head {
+        match self {
+            Node::Section(section) => &section.head,
+            Node::Rows(rows) => &rows.head,
+            Node::Chooser(chooser) => &chooser.head,
+            Node::Control(control) => &control.head,
+        }
+    }
+
+    pub fn head_mut(&mut self) -> &mut Head {
+        match self {
+            Node::Section(section) => &mut section.head,
+            Node::Rows(rows) => &mut rows.head,
+            Node::Chooser(chooser) => &mut chooser.head,
+            Node::Control(control) => &mut control.head,
+        }
+    }
 }
 
 /// A nested object.
@@ -44,6 +66,49 @@ pub enum Node {
 pub struct Section {
     pub head: Head,
     pub nodes: Vec<Node>,
+    /// Where a button opens and closes it.
+    pub closing: Option<Closing>,
+}
+
+/// A section that is there only once somebody asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// The hidden field that says whether it is open.
+    pub marker: String,
+    pub is_open: bool,
+    /// What it is, in the middle of a sentence.
+    pub called: String,
+}
+
+/// A choice between branches, or between types, with the controls of what was chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chooser {
+    pub head: Head,
+    /// The name of the control.
+    pub name: String,
+    /// How its buttons name it.
+    pub button: String,
+    pub branches: Vec<Branch>,
+    /// Whether nothing may be chosen.
+    pub blank: bool,
+    pub as_menu: bool,
+    /// What was chosen is what nearly everybody wants: the choice stands back.
+    pub is_aside: bool,
+    /// Where the schema has the branches; empty for types.
+    pub(super) holder: String,
+    pub(super) chosen: Option<usize>,
+    pub nodes: Vec<Node>,
+}
+
+/// One of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Branch {
+    /// What is posted.
+    pub token: String,
+    pub position: usize,
+    pub label: String,
+    pub note: Option<String>,
+    pub chosen: bool,
 }
 
 /// A list or a repeated group.
@@ -55,6 +120,10 @@ pub struct Rows {
     pub rows: Vec<Row>,
     /// Rows of one control each.
     pub is_list: bool,
+    /// Rows of a name and a value.
+    pub is_free: bool,
+    /// They are possible and not asked for: the group stands back.
+    pub is_aside: bool,
     /// "Add a part"; `None` if there are as many as there may be.
     pub add: Option<String>,
     pub limit: String,
@@ -73,9 +142,25 @@ pub struct Row {
     pub is_first: bool,
     pub is_last: bool,
     pub is_new: bool,
+    /// It has its fixed place.
+    pub is_slot: bool,
+    /// The step of a JSON Pointer that leads to it in the candidate; `None` where it is not in it.
+    pub(super) step: Option<String>,
+    /// Where its name is asked for.
+    pub key: Option<Key>,
     /// What was just done to it, and it takes the focus: it was moved, or came to the place of one that was removed.
     pub focus: Option<Verb>,
     pub nodes: Vec<Node>,
+}
+
+/// The control for a property's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub name: String,
+    pub id: String,
+    pub text: String,
+    pub focus: bool,
+    pub fault: Option<Message>,
 }
 
 /// One control, or several that make one value.
@@ -99,6 +184,8 @@ pub struct Head {
     pub message: Option<Message>,
     /// It takes the focus: the first control of what was just added, the group that something was removed from.
     pub focus: bool,
+    /// The step of a JSON Pointer that leads to it from what it is in; `None` where it is about the same value.
+    pub(super) step: Option<String>,
 }
 
 /// What stands at a control.
@@ -153,6 +240,8 @@ pub enum Input {
     Fixed {
         text: String,
         unit: Option<String>,
+        /// The JSON of the one value there can be; it comes back, so that a program sees what it has.
+        json: Option<String>,
     },
 }
 
@@ -180,9 +269,11 @@ pub struct Choice {
 impl Form {
     /// The form as it is opened. What is wrong with the record already is told at its controls.
     pub fn open(layout: &Layout, base: &Base, context: Context) -> Self {
-        let mut form = build(layout, base, &Posted::default(), context, None);
-        let maker = KeyMaker { secret: context.secret, submission: base.submission };
-        form.tell(problems::standing(layout, base, maker), MessageTone::Wait);
+        let walked = walk(layout, base, &Posted::default(), context, None);
+        let standing =
+            if base.is_new() { Vec::new() } else { problems::of(layout, &base.document.value, &walked.nodes) };
+        let mut form = Self::drawn(base, context, walked);
+        form.tell(standing, MessageTone::Wait);
         form
     }
 
@@ -195,7 +286,7 @@ impl Form {
         errors: Vec<Problem>,
         standing: Vec<Problem>,
     ) -> Self {
-        let mut form = build(layout, base, posted, context, None);
+        let mut form = Self::drawn(base, context, walk(layout, base, posted, context, None));
         form.tell(standing, MessageTone::Wait);
         form.tell(errors, MessageTone::Stop);
         form
@@ -209,30 +300,49 @@ impl Form {
         context: Context,
         action: &Action,
     ) -> Result<Self, FieldError> {
-        let mut done = false;
-        let mut form = build(layout, base, posted, context, Some((action, &mut done)));
-        if done {
-            let (group, item) = action.at.rsplit_once('/').unwrap_or_default();
-            visit_rows(&mut form.nodes, &mut |rows| match action.verb {
-                Verb::Add => {}
-                Verb::Remove if rows.head.name == group => {
-                    let before = posted.get(&rows::marker(group)).unwrap_or_default();
-                    let at = before.split('/').skip(1).position(|key| key == item).unwrap_or(0);
-                    let at = at.min(rows.rows.len().saturating_sub(1));
-                    match rows.rows.get_mut(at) {
-                        Some(row) => row.focus = Some(action.verb),
-                        None => rows.head.focus = true,
-                    }
-                }
-                Verb::Remove => {}
-                Verb::Up | Verb::Down => {
-                    let moved = rows.rows.iter_mut().find(|row| row.name == action.at);
-                    moved.into_iter().for_each(|row| row.focus = Some(action.verb));
-                }
-            });
-            return Ok(form);
+        let mut done = action.verb == Verb::Refresh;
+        let walked = walk(layout, base, posted, context, Some((action, &mut done)));
+        let mut form = Self::drawn(base, context, walked);
+        if !done {
+            let message = match action.verb {
+                Verb::Choose => format!("There is nothing of that kind to choose at {}.", action.at),
+                _ => format!("There is no list or entry {} in this form.", action.at),
+            };
+            return Err(FieldError::new("", "name", message));
         }
-        Err(FieldError::new("", "name", format!("There is no list or entry {} in this form.", action.at)))
+        let (group, item) = action.at.rsplit_once('/').unwrap_or_default();
+        visit_rows(&mut form.nodes, &mut |rows| match action.verb {
+            Verb::Remove if rows.head.name == group => {
+                let before = posted.get(&rows::marker(group)).unwrap_or_default();
+                let at = before.split('/').skip(1).position(|key| key == item).unwrap_or(0);
+                let at = at.min(rows.rows.len().saturating_sub(1));
+                match rows.rows.get_mut(at) {
+                    Some(row) => row.focus = Some(action.verb),
+                    None => rows.head.focus = true,
+                }
+            }
+            Verb::Up | Verb::Down => {
+                let moved = rows.rows.iter_mut().find(|row| row.name == action.at);
+                moved.into_iter().for_each(|row| row.focus = Some(action.verb));
+            }
+            _ => {}
+        });
+        if action.verb == Verb::Choose {
+            visit_choosers(&mut form.nodes, &mut |chooser| chooser.head.focus |= chooser.button == action.at);
+        }
+        Ok(form)
+    }
+
+    fn drawn(base: &Base, context: Context, walked: super::walk::Form) -> Self {
+        let mut hidden = vec![
+            ("_base", base.seal(context.secret)),
+            ("_schema", base.revision.to_string()),
+            ("_submission", base.submission.to_string()),
+        ];
+        if !walked.parked.is_empty() {
+            hidden.push((PARKED, serde_json::to_string(&walked.parked).unwrap_or_default()));
+        }
+        Self { hidden, nodes: walked.nodes, summary: Vec::new(), is_new: base.is_new(), is_live: walked.is_live }
     }
 
     /// Puts each problem at the nearest control, and those that hold up the save into the summary.
@@ -241,14 +351,14 @@ impl Form {
             return;
         }
         let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        visit(&mut self.nodes, &mut |head, _| {
-            names.entry(head.name.clone()).or_default();
+        visit(&mut self.nodes, &mut |spot, _| {
+            names.entry(spot.name().to_owned()).or_default();
         });
         let mut whole = Vec::new();
         for problem in problems {
             let mut name = problem.name.as_str();
             while !name.is_empty() && !names.contains_key(name) {
-                name = name.rfind('/').map_or("", |at| &name[..at]);
+                name = name.rfind(['/', '#']).map_or("", |at| &name[..at]);
             }
             match names.get_mut(name) {
                 Some(messages) if !messages.contains(&problem.error.message) => messages.push(problem.error.message),
@@ -257,18 +367,43 @@ impl Form {
             }
         }
         let mut faults = Vec::new();
-        visit(&mut self.nodes, &mut |head, target| {
-            let messages = names.get(&head.name).map(Vec::as_slice).unwrap_or_default();
-            if messages.is_empty() {
-                return;
-            }
-            head.message = Some(Message { text: messages.join(" "), tone });
-            faults.extend(messages.iter().map(|text| Fault { target: target.to_owned(), message: text.clone() }));
+        visit(&mut self.nodes, &mut |mut spot, target| {
+            // of two places with one name the first has the message
+            let Some(messages) = names.remove(spot.name()).filter(|messages| !messages.is_empty()) else { return };
+            spot.tell(Message { text: messages.join(" "), tone });
+            faults.extend(messages.into_iter().map(|message| Fault { target: target.to_owned(), message }));
         });
         if tone == MessageTone::Stop {
             self.summary.extend(whole);
             self.summary.extend(faults);
         }
+    }
+}
+
+impl Spot<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Spot::Head(head) => &head.name,
+            Spot::Key(key) => &key.name,
+        }
+    }
+
+    fn tell(&mut self, message: Message) {
+        match self {
+            Spot::Head(head) => head.message = Some(message),
+            Spot::Key(key) => key.fault = Some(message),
+        }
+    }
+}
+
+impl Chooser {
+    /// The id of the element that takes the focus.
+    pub fn target(&self) -> String {
+        if self.as_menu {
+            return self.head.id.clone();
+        }
+        let chosen = self.branches.iter().find(|branch| branch.chosen).or(self.branches.first());
+        format!("{}-{}", self.head.id, chosen.map_or("", |branch| branch.token.as_str()))
     }
 }
 
@@ -293,6 +428,7 @@ fn visit_rows(nodes: &mut [Node], see: &mut dyn FnMut(&mut Rows)) {
         match node {
             Node::Control(_) => {}
             Node::Section(section) => visit_rows(&mut section.nodes, see),
+            Node::Chooser(chooser) => visit_rows(&mut chooser.nodes, see),
             Node::Rows(rows) => {
                 see(rows);
                 rows.rows.iter_mut().for_each(|row| visit_rows(&mut row.nodes, see));
@@ -301,23 +437,58 @@ fn visit_rows(nodes: &mut [Node], see: &mut dyn FnMut(&mut Rows)) {
     }
 }
 
-/// Every head in order, with the id that a link leads to.
-fn visit(nodes: &mut [Node], see: &mut dyn FnMut(&mut Head, &str)) {
+fn visit_choosers(nodes: &mut [Node], see: &mut dyn FnMut(&mut Chooser)) {
+    for node in nodes {
+        match node {
+            Node::Control(_) => {}
+            Node::Section(section) => visit_choosers(&mut section.nodes, see),
+            Node::Rows(rows) => rows.rows.iter_mut().for_each(|row| visit_choosers(&mut row.nodes, see)),
+            Node::Chooser(chooser) => {
+                see(chooser);
+                visit_choosers(&mut chooser.nodes, see);
+            }
+        }
+    }
+}
+
+/// What a message can stand at.
+enum Spot<'n> {
+    Head(&'n mut Head),
+    Key(&'n mut Key),
+}
+
+/// Every place of a message in order, with its name and the id that a link leads to.
+fn visit(nodes: &mut [Node], see: &mut dyn FnMut(Spot, &str)) {
     for node in nodes {
         match node {
             Node::Control(control) => {
                 let target = control.target();
-                see(&mut control.head, &target);
+                see(Spot::Head(&mut control.head), &target);
             }
             Node::Section(section) => {
                 let target = section.head.id.clone();
-                see(&mut section.head, &target);
+                see(Spot::Head(&mut section.head), &target);
                 visit(&mut section.nodes, see);
+            }
+            Node::Chooser(chooser) => {
+                // what is wrong with the value is told at its control, if it has one
+                let is_told_inside = matches!(chooser.nodes.as_slice(), [one] if one.head().name == chooser.head.name);
+                if !is_told_inside {
+                    let target = chooser.target();
+                    see(Spot::Head(&mut chooser.head), &target);
+                }
+                visit(&mut chooser.nodes, see);
             }
             Node::Rows(rows) => {
                 let target = rows.head.id.clone();
-                see(&mut rows.head, &target);
-                rows.rows.iter_mut().for_each(|row| visit(&mut row.nodes, see));
+                see(Spot::Head(&mut rows.head), &target);
+                for row in &mut rows.rows {
+                    if let Some(key) = &mut row.key {
+                        let target = key.id.clone();
+                        see(Spot::Key(key), &target);
+                    }
+                    visit(&mut row.nodes, see);
+                }
             }
         }
     }

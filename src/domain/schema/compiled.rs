@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use super::conflict::Conflict;
 use super::document::Document;
 use super::fields::{self, Field, Kind};
+use super::parts::Parts;
 use super::shape::Shape;
 use super::units::{self, Units};
 use super::{annotations, check, graph, limits, messages, patterns};
@@ -28,6 +30,8 @@ pub struct Schema {
     scope_field: Option<String>,
     /// How deep a record may be nested.
     nesting: usize,
+    /// Made for the first form.
+    parts: OnceLock<Parts>,
 }
 
 impl Schema {
@@ -58,11 +62,18 @@ impl Schema {
             shape,
             units,
             fields,
+            parts: OnceLock::new(),
         })
     }
 
     /// What is wrong with a record; empty where nothing is. A missing property is told at the property, not at its parent.
     pub fn validate(&self, record: &Value) -> Vec<FieldError> {
+        self.validate_chosen(record, &|_, _| None)
+    }
+
+    /// The same where a person chose among branches: `chosen` says which, from the place in the record and the place of the
+    /// branches in the schema. What is wrong is told of that branch alone.
+    pub fn validate_chosen(&self, record: &Value, chosen: &dyn Fn(&str, &str) -> Option<usize>) -> Vec<FieldError> {
         if let Some(fault) = self.record_fault(record) {
             return vec![fault];
         }
@@ -71,7 +82,7 @@ impl Schema {
         }
         let mut errors: Vec<FieldError> = Vec::new();
         for error in self.validator.iter_errors(record) {
-            for error in messages::of_record_fault(self, &error) {
+            for error in messages::of_record_fault(self, &error, chosen) {
                 if !errors.contains(&error) {
                     errors.push(error);
                 }
@@ -105,6 +116,11 @@ impl Schema {
     /// The schema as it was given.
     pub fn source(&self) -> &Value {
         &self.source
+    }
+
+    /// Its subschemas, for whoever has to find the rules that hold for one value.
+    pub fn parts(&self) -> &Parts {
+        self.parts.get_or_init(|| Parts::of(&self.source))
     }
 
     /// How records are cut for merging.
@@ -216,7 +232,7 @@ pub(super) fn validator(schema: &Value) -> Result<jsonschema::Validator, Vec<Fie
 }
 
 /// Fetches nothing: a type holds all it needs.
-struct NoRetriever;
+pub(super) struct NoRetriever;
 
 impl jsonschema::Retrieve for NoRetriever {
     fn retrieve(&self, uri: &jsonschema::Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {

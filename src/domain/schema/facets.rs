@@ -132,7 +132,7 @@ impl Facets {
 
 /// Which of the JSON types a value may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Types(u8);
+pub struct Types(u8);
 
 impl Types {
     pub const ALL: Self = Self(0b11_1111);
@@ -142,7 +142,7 @@ impl Types {
     pub const STRING: Self = Self(8);
     pub const ARRAY: Self = Self(16);
     pub const OBJECT: Self = Self(32);
-    const NONE: Self = Self(0);
+    pub const NONE: Self = Self(0);
 
     pub fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
@@ -154,6 +154,16 @@ impl Types {
 
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    /// Whether they are one of the types.
+    pub fn is_one(self) -> bool {
+        self.0.count_ones() == 1
+    }
+
+    /// Each of them by itself.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        (0..6).map(|bit| Self(1 << bit)).filter(move |one| self.has(*one))
     }
 
     pub fn has(self, other: Self) -> bool {
@@ -172,7 +182,7 @@ impl Types {
         }
     }
 
-    fn of_value(value: &Value) -> Self {
+    pub fn of_value(value: &Value) -> Self {
         match value {
             Value::Null => Self::NULL,
             Value::Bool(_) => Self::BOOLEAN,
@@ -184,7 +194,7 @@ impl Types {
     }
 
     /// What a subschema leaves possible. References that are about the same value come to an end, as `check` has seen to.
-    pub fn of(document: &Document, id: NodeId) -> Self {
+    pub(super) fn of(document: &Document, id: NodeId) -> Self {
         let node = &document.nodes[id];
         let mut types = match node.schema {
             Value::Bool(false) => return Self::NONE,

@@ -325,7 +325,7 @@ pub(super) fn shown(value: &Value) -> String {
 }
 
 /// Words made from a property name: `gas_reading` and `gasReading` become "Gas reading".
-pub(super) fn humanized(name: &str) -> String {
+pub(crate) fn humanized(name: &str) -> String {
     let mut words = String::new();
     let mut last: Option<char> = None;
     for c in name.chars() {

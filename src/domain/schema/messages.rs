@@ -36,8 +36,11 @@ pub(super) fn of_schema_fault(error: &ValidationError) -> Vec<FieldError> {
     vec![FieldError::new(at, error.kind().keyword(), message)]
 }
 
+/// Which branch a person chose, by the place in the record and the place of the branches in the schema.
+pub(super) type Chosen<'a> = &'a dyn Fn(&str, &str) -> Option<usize>;
+
 /// What is wrong with a record, for the person who fills it in. One fault of the validator may be several for a person.
-pub(super) fn of_record_fault(schema: &Schema, error: &ValidationError) -> Vec<FieldError> {
+pub(super) fn of_record_fault(schema: &Schema, error: &ValidationError, chosen: Chosen) -> Vec<FieldError> {
     let at = error.instance_path().as_str();
     let rule = Rule::of(schema, error);
     let fault = |pointer: &str, keyword: &str, message: String| {
@@ -67,6 +70,10 @@ pub(super) fn of_record_fault(schema: &Schema, error: &ValidationError) -> Vec<F
             fault(&pointer::join(at, name), keyword, message)
         }
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            let of_chosen = chosen(at, &rule.path).and_then(|branch| context.get(branch));
+            if let Some(errors) = of_chosen.filter(|errors| !errors.is_empty()) {
+                return errors.iter().flat_map(|error| of_record_fault(schema, error, chosen)).collect();
+            }
             if let Some(choices) = rule.choices() {
                 return fault(at, keyword, format!("Choose one of: {choices}."));
             }
@@ -74,7 +81,7 @@ pub(super) fn of_record_fault(schema: &Schema, error: &ValidationError) -> Vec<F
                 return fault(at, keyword, message);
             }
             match nearest_branch(error.kind()) {
-                Some(nearest) => nearest.iter().flat_map(|error| of_record_fault(schema, error)).collect(),
+                Some(nearest) => nearest.iter().flat_map(|error| of_record_fault(schema, error, chosen)).collect(),
                 None => fault(at, keyword, "This does not fit any of the possibilities.".to_string()),
             }
         }

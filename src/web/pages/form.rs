@@ -64,7 +64,7 @@ impl<'a> Sheet<'a> {
                 let state = held.state.clone();
                 Base::edit(&self.layout, secret, found.name.clone(), held.id, revision, submission, state)
             }
-            None => Base::new_record(&self.layout, secret, found.name.clone(), node.new_id(), revision, submission),
+            None => Base::new_record(found.name.clone(), node.new_id(), revision, submission),
         }
     }
 

@@ -66,7 +66,7 @@ impl Page {
     pub fn of_state(layout: Layout, state: Option<State>) -> Self {
         let (id, revision, submission) = (RecordId::from_u128(5), RevisionId(6), SaveId(7));
         let base = match state {
-            None => Base::new_record(&layout, &SECRET, type_name(), id, revision, submission),
+            None => Base::new_record(type_name(), id, revision, submission),
             Some(state) => Base::edit(&layout, &SECRET, type_name(), id, revision, submission, state),
         };
         let form = Form::open(&layout, &base, CONTEXT);
@@ -182,7 +182,8 @@ pub fn controls(html: &str) -> Vec<Control> {
     let option = Selector::parse("option").expect("a selector");
     let mut controls = Vec::new();
     for element in document.select(&select) {
-        let Some(name) = element.attr("name").filter(|_| element.attr("disabled").is_none()) else { continue };
+        let is_open = element.attr("disabled").is_none() && element.attr("readonly").is_none();
+        let Some(name) = element.attr("name").filter(|_| is_open) else { continue };
         let mut push = |value: String, is_sent, json: Option<&str>, is_option| {
             let json = json.map(str::to_owned);
             controls.push(Control { name: name.to_owned(), value, is_sent, json, is_option });
