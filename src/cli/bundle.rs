@@ -13,7 +13,7 @@ use data_encoding::BASE64;
 use outpost::domain::ids::NodeId;
 use outpost::node::World as _;
 use outpost::sync::bundle::file::{Reader, Writer, unpack};
-use outpost::sync::bundle::{BadBundle, BundleError, Header, Key, Next, Piece, Taken, Way};
+use outpost::sync::bundle::{BadBundle, BundleError, Files, Header, Key, Next, Piece, Taken, Way};
 use outpost::world::SystemWorld;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -35,7 +35,8 @@ pub enum Bundle {
 ///
 /// On an edge: all that it saved and its hub has not acknowledged, and how far it is. On a hub, with --for: what that edge
 /// lacks, and which of its saves are here. It works while the node serves. A bundle may be lost, come late or be imported
-/// twice: the next one has again what is missing. Whoever has the file can read it.
+/// twice: the next one has again what is missing. Photos and files that records in it refer to go with it. Whoever has the
+/// file can read it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  outpost bundle export /media/stick/platform-7.bundle\n  outpost bundle export /media/stick/for-platform-7.bundle --for \"Platform 7\""
@@ -50,6 +51,9 @@ pub struct Export {
     /// For a new edge that joins by this bundle: a token of `outpost node invite`, which it has to be told, too
     #[arg(long, env = "OUTPOST_TOKEN", hide_env_values = true, conflicts_with = "to")]
     token: Option<String>,
+    /// Leave out photos and files, for a stick that is too small
+    #[arg(long, env = "OUTPOST_NO_FILES", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    no_files: bool,
     /// Write over a file that is there
     #[arg(long, env = "OUTPOST_FORCE", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     force: bool,
@@ -73,6 +77,7 @@ pub enum Ask {
     Begin {
         to: Option<String>,
         token: Option<String>,
+        files: bool,
     },
     More {
         next: Next,
@@ -99,6 +104,7 @@ struct More {
     /// In base64.
     pieces: Vec<String>,
     next: Option<Next>,
+    files: Files,
 }
 
 impl From<BundleError> for Failure {
@@ -112,7 +118,7 @@ impl From<BundleError> for Failure {
 
 pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
     match ask {
-        Ask::Begin { to, token } => {
+        Ask::Begin { to, token, files } => {
             let edge = match (to, token) {
                 (None, None) => None,
                 (_, Some(token)) => {
@@ -125,8 +131,8 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
                 }
             };
             let (header, key, next) = match (edge, on.edge_side()) {
-                (Some(edge), _) => on.hub.begin_bundle(edge).await?,
-                (None, Some(side)) => side.begin().await?,
+                (Some(edge), _) => on.hub.begin_bundle(edge, files).await?,
+                (None, Some(side)) => side.begin(files).await?,
                 (None, None) => {
                     return Err(Failure::usage(
                         "say which edge it is for, with --for; `outpost node list` shows which there are",
@@ -136,12 +142,21 @@ pub async fn execute(ask: Ask, on: &Served) -> Result<Value> {
             answer(Begun { header, key, next })
         }
         Ask::More { next } => {
-            let (packed, next) = match (next, on.edge_side()) {
-                (Next::Down { edge, begun, routes }, _) => on.hub.more_of_bundle(edge, begun, routes, ROOM).await?,
-                (Next::Up { begun, after }, Some(side)) => side.more(begun, after, ROOM).await?,
-                (Next::Up { .. }, None) => return Err(Failure::new("this node has no hub")),
+            let packed = match (next, on.edge_side()) {
+                (Next::Down { edge, begun, routes, files }, _) => {
+                    on.hub.more_of_bundle(edge, begun, routes, files, ROOM).await?
+                }
+                (Next::Files { edge: Some(edge), sending }, _) => {
+                    on.hub.more_files_of_bundle(edge, sending, ROOM).await?
+                }
+                (Next::Up { begun, after, files }, Some(side)) => side.more(begun, after, files, ROOM).await?,
+                (Next::Files { edge: None, sending }, Some(side)) => side.more_files(sending, ROOM).await?,
+                (Next::Up { .. } | Next::Files { edge: None, .. }, None) => {
+                    return Err(Failure::new("this node has no hub"));
+                }
             };
-            answer(More { pieces: packed.iter().map(|piece| BASE64.encode(piece)).collect(), next })
+            let pieces = packed.pieces.iter().map(|piece| BASE64.encode(piece)).collect();
+            answer(More { pieces, next: packed.next, files: packed.files })
         }
         Ask::Key { header } => match on.edge_side() {
             Some(side) if header.way == Way::Down || header.edge == side.identity.node => answer(side.key(&header)?),
@@ -203,7 +218,7 @@ async fn export_to(export: Export, settings: &Settings) -> Result<()> {
     let mut host = Host::find(settings, Absent::Refused, "bundle export").await?;
     let written = write(&mut host, &export).await;
     host.close().await;
-    let (header, bytes) = written?;
+    let (header, bytes, files) = written?;
     let to = if header.way == Way::Up { &header.hub_name } else { &header.edge_name };
     if settings.json {
         return print::json(&json!({
@@ -213,14 +228,26 @@ async fn export_to(export: Export, settings: &Settings) -> Result<()> {
             "for": to,
             "number": header.number,
             "made_at": print::rfc3339(header.made_at),
+            "files": files.count,
+            "file_bytes": files.bytes,
+            "files_missing": files.missing,
         }));
     }
     print::line(format_args!("{} holds what {to} lacks, in {bytes} bytes", file.display()))?;
+    if files.count > 0 {
+        print::line(format_args!("{} files are in it, of {} bytes", files.count, files.bytes))?;
+    }
+    if files.missing > 0 {
+        print::note(format_args!(
+            "{} files that records refer to are not here either, and not in it; they follow when they are",
+            files.missing
+        ));
+    }
     print::note(format_args!("At {to}: outpost bundle import {}", file.display()));
     Ok(())
 }
 
-async fn write(host: &mut Host, export: &Export) -> Result<(Header, u64)> {
+async fn write(host: &mut Host, export: &Export) -> Result<(Header, u64, Files)> {
     let file = &export.file;
     let unwritten = |err: &io::Error| match err.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -235,12 +262,12 @@ async fn write(host: &mut Host, export: &Export) -> Result<(Header, u64)> {
     // in sight only when it is whole, and for this user alone: anyone who has it can read it
     let part =
         tempfile::Builder::new().prefix(".outpost-bundle-").tempfile_in(parent).map_err(|err| unwritten(&err))?;
-    let ask = Ask::Begin { to: export.to.clone(), token: export.token.clone() };
+    let ask = Ask::Begin { to: export.to.clone(), token: export.token.clone(), files: !export.no_files };
     let Begun { header, key, next } = host.ask(host::Ask::Bundle(ask)).await?;
     let to = part.reopen().map(BufWriter::new).map_err(|err| unwritten(&err))?;
     let mut writer = Writer::new(to, &key, &header).map_err(|err| unwritten(&err))?;
     let mut progress = print::Progress::new("writing pieces", None);
-    let (mut next, mut count) = (Some(next), 0);
+    let (mut next, mut count, mut files) = (Some(next), 0, Files::default());
     while let Some(from) = next.take() {
         let more: More = host.ask(host::Ask::Bundle(Ask::More { next: from })).await?;
         for piece in &more.pieces {
@@ -249,6 +276,7 @@ async fn write(host: &mut Host, export: &Export) -> Result<(Header, u64)> {
             count += 1;
         }
         progress.set(count);
+        files = files.and(more.files);
         next = more.next;
     }
     let (_, bytes) = writer.finish().map_err(|err| unwritten(&err))?;
@@ -257,7 +285,7 @@ async fn write(host: &mut Host, export: &Export) -> Result<(Header, u64)> {
     kept.map_err(|err| unwritten(&err.error))?;
     // some sticks know no such thing as a directory that is synced
     let _ = fs::File::open(parent).and_then(|parent| parent.sync_all());
-    Ok((header, bytes))
+    Ok((header, bytes, files))
 }
 
 fn refused(file: &Path, err: &BadBundle) -> Failure {
@@ -318,6 +346,18 @@ async fn import_from(file: &Path, settings: &Settings) -> Result<()> {
             "something newer from {from} is here already; of this one only what was missing counts"
         ));
     }
+    if taken.files_refused > 0 {
+        print::note(format_args!(
+            "{} files were not taken: no record that both {from} and this node may hold refers to them, or they are too large",
+            taken.files_refused
+        ));
+    }
+    if taken.files_damaged > 0 {
+        print::note(format_args!(
+            "{} files were not taken: they are not what their names say; import it again, and if that says the same, run `outpost doctor` at {from}",
+            taken.files_damaged
+        ));
+    }
     if settings.json {
         return print::json(&json!({
             "from": from,
@@ -329,9 +369,20 @@ async fn import_from(file: &Path, settings: &Settings) -> Result<()> {
             "acknowledged": taken.acknowledged,
             "records": taken.records,
             "is_old": taken.is_old,
+            "files": taken.files,
+            "file_bytes": taken.file_bytes,
+            "files_refused": taken.files_refused,
+            "files_damaged": taken.files_damaged,
+            "files_at_hub": taken.files_at_hub,
         }));
     }
     let made_at = print::rfc3339(header.made_at);
+    if taken.files > 0 {
+        print::note(format_args!("{} files came, of {} bytes", taken.files, taken.file_bytes));
+    }
+    if taken.files_at_hub > 0 {
+        print::note(format_args!("{} files of this node are at {from}", taken.files_at_hub));
+    }
     match header.way {
         Way::Up => print::line(format_args!(
             "{from} as of {made_at}: {} saves, {} of them in quarantine, {} refused",

@@ -182,6 +182,7 @@ impl Served {
             offset,
             relay,
             below: self.hub.clone(),
+            blobs: self.node.blobs().cloned(),
         })
     }
 

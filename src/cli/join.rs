@@ -83,6 +83,10 @@ pub async fn run(join: Join, settings: &Settings) -> Result<()> {
             copied?
         }
         Some(file) => {
+            if let Err(err) = served.keep_files_in(dir).await {
+                served.close().await;
+                return Err(err);
+            }
             let mut host = Host::Here(Box::new(served), lock);
             let copied = first_bundle(&mut host, file).await;
             host.close().await;

@@ -388,6 +388,27 @@ impl Blobs {
         wanted.into_iter().collect()
     }
 
+    /// Files that records of a partition refer to now, of those that changed after this number of it.
+    pub async fn referred_since(&self, partition: &Partition, base: u64) -> Result<Vec<Wanted>, StoreError> {
+        let now = |refers: &Refers| refers.now.iter().map(|file| (file.hash, file.size)).collect::<Vec<_>>();
+        if base == 0 {
+            let index = self.index.read().expect(POISON);
+            let there = index.refers.values().filter(|refers| refers.partition == *partition);
+            return Ok(there.flat_map(now).collect());
+        }
+        let (mut found, mut after) = (Vec::new(), base);
+        loop {
+            let page = self.store.changes(partition, base, after, PAGE).await?;
+            let index = self.index.read().expect(POISON);
+            let refers = page.rows.iter().filter_map(|row| index.refers.get(&format!("{}/{}", row.type_name, row.id)));
+            found.extend(refers.flat_map(now));
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(found),
+            }
+        }
+    }
+
     /// What is not here, and of an edge what its hub does not have.
     pub fn travelling(&self) -> (Travelling, Travelling) {
         let sum = |files: Vec<Wanted>| Travelling {

@@ -6,7 +6,9 @@
 //! Reading and writing the file itself is in [`file`]; finding the file is the command's affair.
 
 mod edge;
+mod edge_files;
 pub mod file;
+pub mod files;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,7 @@ use crate::store::StoreError;
 
 pub use edge::{EdgeSide, identity_to_join, key_to_join};
 pub use file::{BadBundle, Key};
+pub use files::{FilePart, Files, FilesHad, FilesTold, Sending};
 
 /// Which way a bundle goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +50,9 @@ pub struct Header {
     pub made_at: i64,
     /// The life of the edge that made it, or the line of numbers of the hub that did.
     pub life: u64,
+    /// It may hold files, which the first programs that read bundles do not know.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub files: bool,
 }
 
 /// A part of a bundle. Each is taken in by itself, in their order.
@@ -64,7 +70,13 @@ pub enum Piece {
     Page(Page),
     /// Down: of a partition that the edge holds nothing of.
     Chunk(Chunk),
-    /// Down, last.
+    /// Up: which files it has and wants.
+    FilesTold(FilesTold),
+    /// Down: which of them the hub has.
+    FilesHad(FilesHad),
+    /// Behind the records that refer to it, in order.
+    FilePart(FilePart),
+    /// Last.
     End,
 }
 
@@ -123,9 +135,38 @@ pub struct Chunk {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Next {
     /// The saves behind this one.
-    Up { begun: bool, after: Option<SaveId> },
-    /// These partitions.
-    Down { edge: NodeId, begun: bool, routes: Vec<Route> },
+    Up { begun: bool, after: Option<SaveId>, files: bool },
+    /// These partitions, and then the files of what is told of these.
+    Down { edge: NodeId, begun: bool, routes: Vec<Route>, files: Option<Vec<Start>> },
+    /// These files, for this edge or for the hub.
+    Files { edge: Option<NodeId>, sending: Sending },
+}
+
+/// Some pieces of a bundle as they stand in the file.
+#[derive(Debug, Default)]
+pub struct Packed {
+    pub pieces: Vec<Vec<u8>>,
+    /// Files that came to their end with them.
+    pub files: Files,
+    /// Where it goes on; `None` if that was all.
+    pub next: Option<Next>,
+}
+
+impl Packed {
+    /// With the piece that ends a bundle, if nothing is left.
+    pub(super) fn ended(mut self) -> Self {
+        if self.next.as_ref().is_none_or(Next::is_done) {
+            self.next = None;
+            self.pieces.push(file::pack(&Piece::End));
+        }
+        self
+    }
+}
+
+impl Next {
+    fn is_done(&self) -> bool {
+        matches!(self, Self::Files { sending, .. } if sending.is_done())
+    }
 }
 
 /// A partition that is still to go into a bundle.
@@ -154,6 +195,20 @@ pub struct Taken {
     pub records: u64,
     /// It is not newer than what is here already.
     pub is_old: bool,
+    /// Files that came, and were not here before; and how long they are.
+    #[serde(default)]
+    pub files: u64,
+    #[serde(default)]
+    pub file_bytes: u64,
+    /// No record here that its edge may hold refers to them, or they are larger than is taken here.
+    #[serde(default)]
+    pub files_refused: u64,
+    /// Their bytes are not those of their name.
+    #[serde(default)]
+    pub files_damaged: u64,
+    /// Files of this edge that are at the hub now, as it hears.
+    #[serde(default)]
+    pub files_at_hub: u64,
 }
 
 impl Taken {
@@ -166,6 +221,11 @@ impl Taken {
             acknowledged: self.acknowledged + more.acknowledged,
             records: self.records + more.records,
             is_old: self.is_old || more.is_old,
+            files: self.files + more.files,
+            file_bytes: self.file_bytes + more.file_bytes,
+            files_refused: self.files_refused + more.files_refused,
+            files_damaged: self.files_damaged + more.files_damaged,
+            files_at_hub: self.files_at_hub + more.files_at_hub,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The hub's side of the protocol, as plain functions over a store.
 
 mod blobs;
+mod bundle_files;
 mod bundles;
 mod forgetting;
 mod lives;

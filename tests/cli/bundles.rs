@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use crate::run::{Ended, Place, Running, http, hub, outpost, run, run_with, sample, titles};
 
 /// A hub and an edge that joined over a link, which is gone since.
-struct Site {
-    place: Place,
-    hub: PathBuf,
-    edge: PathBuf,
+pub struct Site {
+    pub place: Place,
+    pub hub: PathBuf,
+    pub edge: PathBuf,
     /// Where the hub answered.
     port: String,
-    id: String,
+    pub id: String,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let place = Place::new();
         let (data, _) = hub(&place);
         make(&data, "work-order", "before");
@@ -32,7 +32,7 @@ impl Site {
         Self { place, hub: data, edge, port, id }
     }
 
-    fn serve_hub(&self) -> Running {
+    pub fn serve_hub(&self) -> Running {
         let mut command = outpost();
         command.args(["serve", "--json", "--log", "warn", "--listen", &self.port, "--data"]).arg(&self.hub);
         Running::start(command)
@@ -46,18 +46,18 @@ impl Site {
     }
 
     /// For the edge.
-    fn down(&self, name: &str) -> PathBuf {
+    pub fn down(&self, name: &str) -> PathBuf {
         let file = self.place.at(name);
         run(&self.hub, &["bundle", "export", text(&file), "--for", "Platform 7"]).good();
         file
     }
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("a plain path")
 }
 
-fn invite(hub: &Path, more: &[&str]) -> String {
+pub fn invite(hub: &Path, more: &[&str]) -> String {
     let invited = run(hub, &[&["node", "invite", "--json"], more].concat()).json();
     invited["token"].as_str().expect("a token").to_owned()
 }
@@ -66,7 +66,7 @@ fn make(data: &Path, type_name: &str, title: &str) {
     run_with(data, &["records", "import", type_name, "-"], &format!("{{\"title\":\"{title}\"}}\n")).good();
 }
 
-fn import(data: &Path, file: &Path) -> Ended {
+pub fn import(data: &Path, file: &Path) -> Ended {
     run(data, &["bundle", "import", text(file), "--json"])
 }
 
@@ -74,7 +74,7 @@ fn waiting(edge: &Path) -> u64 {
     run(edge, &["sync", "status", "--json"]).json()["pending_out"].as_u64().expect("a number")
 }
 
-fn healthy(data: &Path) {
+pub fn healthy(data: &Path) {
     let doctor = run(data, &["doctor", "--json"]);
     assert_eq!(doctor.status, 0, "{}", doctor.out);
 }

@@ -128,10 +128,10 @@ fn a_full_disk_is_told_and_what_was_there_stays() {
     assert!(run(&beside, &["serve", "--listen", "127.0.0.1:0"]).failed().contains("full"));
 }
 
-struct Mounted(PathBuf);
+pub struct Mounted(PathBuf);
 
 impl Mounted {
-    fn small(at: &Path) -> Option<Self> {
+    pub fn small(at: &Path) -> Option<Self> {
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(at).output();
         mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
     }

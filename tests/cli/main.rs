@@ -1,6 +1,7 @@
 //! The binary as a person or a script meets it: what it prints, how it ends, what is on disk afterwards.
 
 mod backup;
+mod bundle_files;
 mod bundles;
 mod commands;
 mod copying;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::file::pack;
-use super::{BundleError, Chunk, Facts, Header, Key, Next, Page, Piece, Taken, Told, Way, secret_of};
+use super::{BundleError, Chunk, Facts, Files, Header, Key, Next, Packed, Page, Piece, Taken, Told, Way, secret_of};
 use crate::domain::feed::Cursor;
 use crate::domain::ids::{Epoch, Incarnation, Partition};
 use crate::domain::protocol::{Push, Reached, Verdict};
 use crate::domain::save::Save;
 use crate::domain::snapshot::{Copying, read};
-use crate::node::{Identity, NodeRole, Upstream, World};
+use crate::node::{Blobs, Identity, NodeRole, Upstream, World};
 use crate::store::{COPYING, LocalChange, PartitionState, PulledPage, Ready, Request, Store, StoreError, chunk};
 use crate::sync::carry::{last_told, put_aside};
 use crate::sync::clock::Offset;
@@ -36,6 +36,7 @@ pub struct EdgeSide {
     pub relay: Arc<Relay>,
     /// Its side of sync with the nodes below it.
     pub below: Arc<Hub>,
+    pub blobs: Option<Arc<Blobs>>,
 }
 
 /// The newest bundle that was taken in to its end, or begun.
@@ -92,11 +93,11 @@ impl EdgeSide {
         self.world.now().saturating_add(self.offset.millis())
     }
 
-    /// Begins a bundle for the hub: what stands in front, what it is sealed with, and where it goes on.
+    /// Begins a bundle for the hub, with or without files: what stands in front, what it is sealed with, and where it goes on.
     ///
     /// What was saved with a clock that could not be checked is dated now as well as it can be: what others may have is never
     /// corrected again.
-    pub async fn begin(&self) -> Result<(Header, Key, Next), BundleError> {
+    pub async fn begin(&self, files: bool) -> Result<(Header, Key, Next), BundleError> {
         let upstream = self.upstream()?;
         self.store.write(Request::Retime { offset: self.offset.millis(), now: self.now() }).await?;
         let made = self.store.local(KIND, UP).await?.and_then(|made| made.as_u64()).unwrap_or(0) + 1;
@@ -112,8 +113,10 @@ impl EdgeSide {
             number: made,
             made_at: self.now(),
             life: self.incarnation().await?.0,
+            files: files && self.may_have_files().await?,
         };
-        Ok((header, Key::of(&upstream.credential), Next::Up { begun: false, after: None }))
+        let next = Next::Up { begun: false, after: None, files: header.files };
+        Ok((header, Key::of(&upstream.credential), next))
     }
 
     async fn incarnation(&self) -> Result<Incarnation, StoreError> {
@@ -126,8 +129,9 @@ impl EdgeSide {
         &self,
         begun: bool,
         after: Option<crate::domain::ids::SaveId>,
+        files: bool,
         room: usize,
-    ) -> Result<(Vec<Vec<u8>>, Option<Next>), BundleError> {
+    ) -> Result<Packed, BundleError> {
         let mut packed = Vec::new();
         if !begun {
             let states = self.store.partitions().await?.into_iter().filter(|state| !state.partition.is_local());
@@ -154,17 +158,24 @@ impl EdgeSide {
             }
             packed.push(pack(&Piece::Push(push)));
         }
-        let next = match last {
+        let mut counted = Files::default();
+        let mut next = match last {
             Some(_) => {
                 let more = self.store.outbox_after(last, 1).await?;
-                more.first().is_some_and(|unsent| unsent.checked).then_some(Next::Up { begun: true, after: last })
+                more.first().is_some_and(|unsent| unsent.checked).then_some(Next::Up {
+                    begun: true,
+                    after: last,
+                    files,
+                })
             }
             None => None,
         };
-        if next.is_none() {
-            packed.push(pack(&Piece::End));
+        if next.is_none() && files {
+            let begun = self.begin_files().await?;
+            packed.extend(begun.pieces);
+            (counted, next) = (begun.files, begun.next);
         }
-        Ok((packed, next))
+        Ok(Packed { pieces: packed, files: counted, next }.ended())
     }
 
     /// What a bundle from the hub has to be sealed with.
@@ -195,8 +206,10 @@ impl EdgeSide {
                 Piece::Received(verdicts) => taken.acknowledged += self.received(verdicts).await?,
                 Piece::Page(page) => taken.records += self.page(page).await?,
                 Piece::Chunk(chunk) => taken.records += self.chunk(chunk).await?,
+                Piece::FilesHad(had) => taken.files_at_hub += self.files_had(had).await?,
+                Piece::FilePart(part) => self.file_part(part, &mut taken).await?,
                 Piece::End => self.forget().await?,
-                Piece::Told(_) | Piece::Push(_) => {
+                Piece::Told(_) | Piece::Push(_) | Piece::FilesTold(_) => {
                     return Err(BundleError::Faulty("a hub does not say such a thing".into()));
                 }
             }
@@ -204,7 +217,7 @@ impl EdgeSide {
         Ok(taken)
     }
 
-    async fn state(&self, partition: &Partition) -> Result<Option<PartitionState>, StoreError> {
+    pub(super) async fn state(&self, partition: &Partition) -> Result<Option<PartitionState>, StoreError> {
         Ok(self.store.partitions().await?.into_iter().find(|state| state.partition == *partition))
     }
 

@@ -1,6 +1,6 @@
 //! A bundle as a file.
 //!
-//! Layout: eight bytes that say what it is, the last of them the version; length and content of the header, in CBOR; the
+//! Layout: eight bytes that say what it is, the last of them the version, which is 2 if it may hold files and else 1; length and content of the header, in CBOR; the
 //! pieces, each a length and a message as on the wire; an empty length; then the BLAKE3 hash of all that, the same keyed with
 //! what only the two nodes know, how long it was, and eight bytes more. So what was cut, damaged or altered is told apart, and
 //! before anything is done with it. Nothing in it is hidden: it is readable by whoever holds it.
@@ -13,7 +13,8 @@ use super::{Header, Piece};
 use crate::sync::wire;
 
 const BEGINS: [u8; 7] = *b"outpbdl";
-const VERSION: u8 = 1;
+/// Without files, and with them.
+const VERSIONS: [u8; 2] = [1, 2];
 const ENDS: [u8; 8] = *b"ldbptuo\n";
 /// Hash, keyed hash, length, and the last eight bytes.
 const TAIL: u64 = 32 + 32 + 8 + 8;
@@ -82,7 +83,7 @@ impl<W: Write> Writer<W> {
     pub fn new(to: W, key: &Key, header: &Header) -> io::Result<Self> {
         let mut writer = Self { to, plain: blake3::Hasher::new(), keyed: key.hasher(), bytes: 0 };
         writer.put(&BEGINS)?;
-        writer.put(&[VERSION])?;
+        writer.put(&[VERSIONS[usize::from(header.files)]])?;
         let mut cbor = Vec::new();
         ciborium::into_writer(header, &mut cbor).expect("memory takes what is written");
         writer.frame(&cbor)?;
@@ -147,8 +148,8 @@ impl<R: Read + Seek> Reader<R> {
         let mut begins = [0; 8];
         from.read_exact(&mut begins).map_err(|err| missing(err, BadBundle::Foreign))?;
         match begins {
-            [begins @ .., VERSION] if begins == BEGINS => {}
-            [begins @ .., version] if begins == BEGINS && version > VERSION => return Err(BadBundle::Newer),
+            [begins @ .., version] if begins == BEGINS && VERSIONS.contains(&version) => {}
+            [begins @ .., version] if begins == BEGINS && version > VERSIONS[1] => return Err(BadBundle::Newer),
             _ => return Err(BadBundle::Foreign),
         }
         let length = from.seek(SeekFrom::End(0))?;
@@ -254,6 +255,7 @@ mod tests {
             number: 4,
             made_at: 5,
             life: 6,
+            files: false,
         }
     }
 
@@ -316,7 +318,8 @@ mod tests {
     #[test]
     fn a_newer_one_and_another_file_are_told() {
         let mut bytes = bundle(&Key::of("opn_a"));
-        bytes[7] = VERSION + 1;
+        assert_eq!(bytes[7], 1, "without files it is what the first programs read");
+        bytes[7] = VERSIONS[1] + 1;
         assert!(matches!(Reader::open(Cursor::new(&bytes)), Err(BadBundle::Newer)));
         assert!(matches!(Reader::open(Cursor::new(b"PK")), Err(BadBundle::Foreign)));
         assert!(matches!(Reader::open(Cursor::new(b"a text of some length")), Err(BadBundle::Foreign)));

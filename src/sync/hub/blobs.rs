@@ -65,6 +65,20 @@ impl Hub {
         part: u64,
         bytes: impl AsRef<[u8]> + Send + 'static,
     ) -> Result<HubHas> {
+        let taken = self.take_part(node, hash, size, part, bytes).await?;
+        self.noted(node.id, |_| {});
+        Ok(taken)
+    }
+
+    /// The same, however it came.
+    pub(super) async fn take_part(
+        &self,
+        node: &NodeRecord,
+        hash: BlobHash,
+        size: u64,
+        part: u64,
+        bytes: impl AsRef<[u8]> + Send + 'static,
+    ) -> Result<HubHas> {
         let files = self.files()?;
         if size > files.most() {
             return Err(HubError::FileTooLarge(files.most()));
@@ -77,7 +91,6 @@ impl Hub {
         let (Some(offset), true) = (offset, expected == Some(bytes.as_ref().len() as u64)) else {
             return Err(HubError::Meaningless("that is no part of a file of this size".into()));
         };
-        self.noted(node.id, |_| {});
         match files.append(hash, size, offset, bytes).await {
             Ok(arrived) => Ok(has(arrived)),
             // it goes on from there

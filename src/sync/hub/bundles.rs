@@ -14,7 +14,7 @@ use crate::domain::protocol::{Enrol, Pull, Reached, Verdict};
 use crate::store::{LocalChange, Outcome, Request, Store, StoreError};
 use crate::sync::bundle::file::pack;
 use crate::sync::bundle::{
-    BundleError, Chunk, Facts, Header, Key, Next, Page, Piece, Route, Start, Taken, Told, Way, secret_of,
+    BundleError, Chunk, Facts, Header, Key, Next, Packed, Page, Piece, Route, Start, Taken, Told, Way, secret_of,
 };
 use crate::sync::enrolment::{self, NodeRecord};
 
@@ -41,11 +41,11 @@ struct Heard {
     reached: Vec<Reached>,
 }
 
-fn read<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, StoreError> {
+pub(super) fn read<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, StoreError> {
     serde_json::from_value(value).map_err(|err| StoreError::Damaged(err.to_string()))
 }
 
-fn kept(kind: &'static str, key: String, value: &impl Serialize) -> LocalChange {
+pub(super) fn kept(kind: &'static str, key: String, value: &impl Serialize) -> LocalChange {
     let value = serde_json::to_value(value).expect("what is kept is plain data");
     LocalChange { kind, key, value: Some(value), expect: None }
 }
@@ -53,6 +53,16 @@ fn kept(kind: &'static str, key: String, value: &impl Serialize) -> LocalChange 
 /// Types and people first: a record is of no use without them.
 fn order(partition: &Partition) -> (bool, bool, Partition) {
     (*partition != Partition::types(), *partition != Partition::people(), partition.clone())
+}
+
+/// From where on a bundle tells of each partition.
+fn starts(routes: &[Route]) -> Vec<Start> {
+    let start = |Route { partition, base, whole, .. }: &Route| Start {
+        partition: partition.clone(),
+        base: *base,
+        whole: *whole,
+    };
+    routes.iter().map(start).collect()
 }
 
 /// The nodes for which a bundle was ever made.
@@ -75,7 +85,7 @@ impl Hub {
     }
 
     /// As [`Hub::let_in`], for giving it something.
-    async fn may_have(&self, edge: NodeId) -> Result<NodeRecord, BundleError> {
+    pub(super) async fn may_have(&self, edge: NodeId) -> Result<NodeRecord, BundleError> {
         let record = self.let_in(edge).await?.ok_or_else(|| BundleError::Stranger(edge.to_string()))?;
         if record.revoked_at.is_some() { Err(BundleError::Revoked(record.name)) } else { Ok(record) }
     }
@@ -86,8 +96,8 @@ impl Hub {
         Ok(self.enrol(&enrol).await?.node)
     }
 
-    /// Begins a bundle for an edge: what stands in front, what it is sealed with, and where it goes on.
-    pub async fn begin_bundle(&self, edge: NodeId) -> Result<(Header, Key, Next), BundleError> {
+    /// Begins a bundle for an edge, with or without files: what stands in front, what it is sealed with, and where it goes on.
+    pub async fn begin_bundle(&self, edge: NodeId, files: bool) -> Result<(Header, Key, Next), BundleError> {
         let record = self.may_have(edge).await?;
         let (routes, number) = loop {
             let standing = self.store.local(KIND, &edge.to_string()).await?;
@@ -110,8 +120,10 @@ impl Hub {
             number,
             made_at: self.world.now(),
             life: self.identity.epoch.0,
+            files: files && self.may_have_files(routes.iter().map(|route| &route.partition)),
         };
-        Ok((header, record.bundle_key()?, Next::Down { edge, begun: false, routes }))
+        let files = header.files.then(|| starts(&routes));
+        Ok((header, record.bundle_key()?, Next::Down { edge, begun: false, routes, files }))
     }
 
     /// From where on each partition of its scope goes into a bundle for an edge.
@@ -157,21 +169,18 @@ impl Hub {
         edge: NodeId,
         begun: bool,
         mut routes: Vec<Route>,
+        files: Option<Vec<Start>>,
         room: usize,
-    ) -> Result<(Vec<Vec<u8>>, Option<Next>), BundleError> {
+    ) -> Result<Packed, BundleError> {
         let record = self.may_have(edge).await?;
         let mut packed: Vec<Vec<u8>> = Vec::new();
         let mut bytes = 0;
         if !begun {
-            let starts = routes.iter().map(|route| {
-                let Route { partition, base, whole, .. } = route.clone();
-                Start { partition, base, whole }
-            });
             let facts = Facts {
                 epoch: self.identity.epoch,
                 scope: record.scope.clone(),
                 relays: record.relays,
-                starts: starts.collect(),
+                starts: starts(&routes),
             };
             packed.push(pack(&Piece::Facts(facts)));
             for (_, verdicts) in self.received(edge).await? {
@@ -192,11 +201,15 @@ impl Hub {
             done += usize::from(is_done);
         }
         routes.drain(..done);
-        if routes.is_empty() {
-            packed.push(pack(&Piece::End));
-            return Ok((packed, None));
+        let mut next = None;
+        if !routes.is_empty() {
+            next = Some(Next::Down { edge, begun: true, routes, files });
+        } else if let Some(starts) = files {
+            let (told, sending) = self.files_of_bundle(edge, &record, &starts).await?;
+            packed.extend(told);
+            next = Some(Next::Files { edge: Some(edge), sending });
         }
-        Ok((packed, Some(Next::Down { edge, begun: true, routes })))
+        Ok(Packed { pieces: packed, next, ..Packed::default() }.ended())
     }
 
     /// The next piece of a partition, and whether it was the last.
@@ -278,14 +291,23 @@ impl Hub {
                         self.store.write(Request::Local(vec![kept(RECEIVED, key, &verdicts)])).await?;
                     }
                 }
+                Piece::FilesTold(_) if is_revoked => {}
+                Piece::FilesTold(told) => self.heard_of_files(header, told).await?,
+                Piece::FilePart(part) => self.file_of_bundle(&record, part, &mut taken).await?,
                 Piece::End if is_revoked => {}
                 Piece::End => self.acknowledged(header, &record).await?,
-                Piece::Facts(_) | Piece::Received(_) | Piece::Page(_) | Piece::Chunk(_) => {
+                Piece::Facts(_) | Piece::Received(_) | Piece::Page(_) | Piece::Chunk(_) | Piece::FilesHad(_) => {
                     return Err(BundleError::Faulty("an edge does not say such a thing".into()));
                 }
             }
         }
         Ok(taken)
+    }
+
+    /// Which bundle of an edge is the newest that came in.
+    pub(super) async fn newest_bundle(&self, edge: NodeId) -> Result<Option<u64>, StoreError> {
+        let standing = self.store.local(KIND, &edge.to_string()).await?;
+        Ok(standing.map(read::<Carried>).transpose()?.and_then(|carried| carried.heard).map(|heard| heard.id))
     }
 
     /// All of a bundle is in: when its edge wrote it, it had nothing else to send, and was as far as it told.
@@ -331,6 +353,7 @@ impl Hub {
             for (key, _) in self.received(header.edge).await?.into_iter().filter(|(key, _)| !key.starts_with(&ours)) {
                 changes.push(LocalChange { kind: RECEIVED, key, value: None, expect: None });
             }
+            changes.extend(self.without_older_files(header).await?);
             let epoch = self.identity.epoch;
             let reached = told.partitions.iter().filter(|reached| reached.cursor.epoch == epoch);
             let contact = Contact {
