@@ -35,6 +35,8 @@ pub enum BadArchive {
     Damaged(String),
     #[error("it was made by a newer version of outpost; use that version or a newer one")]
     Newer,
+    #[error("the disk is full; free some space and try again")]
+    Full,
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -188,7 +190,7 @@ fn from_cbor<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, BadArchi
 
 fn unkept(err: BlobError) -> BadArchive {
     match err {
-        BlobError::Full => BadArchive::Io(io::ErrorKind::StorageFull.into()),
+        BlobError::Full => BadArchive::Full,
         BlobError::Io(err) => BadArchive::Io(err),
         wrong => BadArchive::Damaged(format!("a file in it: {wrong}")),
     }

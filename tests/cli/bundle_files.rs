@@ -24,7 +24,7 @@ pub fn photo(seed: u64, size: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(size).collect()
 }
 
-fn types(site: &Site) {
+pub fn types(site: &Site) {
     let schema = json!({"$id": "https://outpost.invalid/types/snag", "title": "Snag", "type": "object",
         "x-scope": "site", "properties": {
         "site": {"type": "string"},
@@ -37,20 +37,20 @@ fn types(site: &Site) {
 }
 
 /// A record that refers to a photo; the photo itself comes by another way.
-fn refer(data: &Path, at: &str, bytes: &[u8]) {
+pub fn refer(data: &Path, at: &str, bytes: &[u8]) {
     let line = json!({"site": at, "photo": {"name": "p.jpg", "mime": "image/jpeg", "size": bytes.len(),
         "sha256": hash_of(bytes).to_string()}});
     run_with(data, &["records", "import", "snag", "-"], &format!("{line}\n")).good();
 }
 
-fn put(data: &Path, bytes: &[u8]) -> BlobHash {
+pub fn put(data: &Path, bytes: &[u8]) -> BlobHash {
     let hash = hash_of(bytes);
     let put = BlobFiles::at(data).append(hash, bytes.len() as u64, 0, bytes).expect("it is kept");
     assert_eq!(put, Arrived::Whole);
     hash
 }
 
-fn has(data: &Path, bytes: &[u8]) -> bool {
+pub fn has(data: &Path, bytes: &[u8]) -> bool {
     let files = BlobFiles::at(data);
     let (hash, size) = (hash_of(bytes), bytes.len() as u64);
     match files.read(hash, 0, size + 1).expect("it reads") {
@@ -66,7 +66,7 @@ fn export(data: &Path, file: &Path, more: &[&str]) -> Value {
     run(data, &[&["bundle", "export", text(file), "--json", "--force"], more].concat()).json()
 }
 
-fn waiting(data: &Path) -> [u64; 2] {
+pub fn waiting(data: &Path) -> [u64; 2] {
     let files = run(data, &["sync", "status", "--json"]).json()["files"].clone();
     ["pending_out", "pending_in"].map(|way| files[way]["files"].as_u64().expect("a number"))
 }

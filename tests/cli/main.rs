@@ -9,6 +9,7 @@ mod demo;
 mod directory;
 mod doctor;
 mod figures;
+mod file_lane;
 mod forgetting;
 mod joining;
 mod peers;
