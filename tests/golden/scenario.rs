@@ -27,6 +27,102 @@ pub struct Made {
     pub meeting: Vec<Exchange>,
     /// A new edge fetches its first copy after that.
     pub first_copy: Vec<Exchange>,
+    pub files: Files,
+}
+
+/// What travels and is kept as a file.
+pub struct Files {
+    /// Of the edge, for the hub.
+    pub up: Vec<u8>,
+    /// Of the hub, for the reader, which has nothing.
+    pub down: Vec<u8>,
+    /// Of the hub, with a photo.
+    pub backup: Vec<u8>,
+    /// What they show who took them in.
+    pub hub_after_up: Value,
+    pub reader_after_down: Value,
+    pub hub_of_backup: Value,
+}
+
+/// The photos that records refer to, at the hub and on the edge.
+pub const PHOTOS: [&[u8]; 2] = [b"a photo of a pump, as good as any", b"and one of a valve"];
+
+fn photo(bytes: &[u8]) -> Value {
+    let hash = outpost::store::blob::hash_of(bytes).to_string();
+    json!({ "sha256": hash, "name": "pump.jpg", "mime": "image/jpeg", "size": bytes.len() })
+}
+
+/// A copy of a closed node, with a photo beside it.
+fn copy_of(dir: &Path, name: &str, bytes: Option<&[u8]>) -> std::path::PathBuf {
+    let copy = dir.with_file_name(name);
+    std::fs::create_dir_all(copy.join("blobs")).expect("a directory of our own");
+    std::fs::copy(dir.join("outpost.db"), copy.join("outpost.db")).expect("it has room");
+    if let Some(bytes) = bytes {
+        let files = outpost::store::blob::BlobFiles::at(&copy);
+        files.append(outpost::store::blob::hash_of(bytes), bytes.len() as u64, 0, bytes).expect("it is kept");
+    }
+    copy
+}
+
+async fn files(dirs: [&Path; 3], clock: &Arc<Hands>) -> Files {
+    let [hub_dir, edge_dir, reader_dir] = dirs;
+    let edge = Site::open(&copy_of(edge_dir, "edge-copy", Some(PHOTOS[1])), clock, None).await;
+    let up = edge.bundle(None).await;
+    edge.stop().await;
+    let copy = copy_of(hub_dir, "hub-copy", Some(PHOTOS[0]));
+    let hub = Site::open(&copy, clock, None).await;
+    let down = hub.bundle(Some("Reader")).await;
+    hub.stop().await;
+    let file = hub_dir.with_file_name("backup");
+    let writer = std::fs::File::create_new(&file).and_then(outpost::store::archive::Writer::new).expect("it has room");
+    let kept = outpost::store::blob::BlobFiles::at(&copy);
+    let now = outpost::node::World::now(&**clock);
+    let made = outpost::store::backup::back_up(&copy.join("outpost.db"), &kept, writer, now, &mut |_, _| {}).await;
+    assert_eq!(made.expect("it is backed up").index.files.count, 1);
+    let backup = std::fs::read(&file).expect("it is there");
+
+    let hub = Site::open(&copy_of(hub_dir, "hub-by-up", None), clock, None).await;
+    assert_eq!(hub.take_bundle(&up).await.files, 1);
+    let reader = Site::open(&copy_of(reader_dir, "reader-by-down", None), clock, None).await;
+    assert_eq!(reader.take_bundle(&down).await.files, 1);
+    let restored = restored(&hub_dir.with_file_name("restored"), &file, clock).await;
+    let files = Files {
+        up,
+        down,
+        backup,
+        hub_after_up: hub.listing().await,
+        reader_after_down: reader.listing().await,
+        hub_of_backup: content(&restored.listing().await),
+    };
+    for site in [hub, reader, restored] {
+        site.stop().await;
+    }
+    files
+}
+
+/// The node that comes of a backup.
+pub async fn restored(dir: &Path, backup: &Path, clock: &Arc<Hands>) -> Site {
+    std::fs::create_dir_all(dir).expect("a directory of our own");
+    let reader = std::fs::File::open(backup).expect("it is there");
+    let reader = outpost::store::archive::Reader::open(reader).expect("it is a backup");
+    let files = outpost::store::blob::BlobFiles::at(dir);
+    let at = dir.join("outpost.db");
+    outpost::store::restore::restore(&at, &files, reader, &mut |_, _| {}).await.expect("it is restored");
+    let (store, _) = super::site::store(dir).await;
+    outpost::node::Identity::settle_restored(&*store, &**clock).await.expect("the store works");
+    store.close().await;
+    Site::open(dir, clock, None).await
+}
+
+/// Of a listing, what a restored node shows alike: numbers of arrival are others.
+pub fn content(listing: &Value) -> Value {
+    let mut records = json!({});
+    for (name, held) in listing["records"].as_object().expect("records") {
+        for (id, shown) in held.as_object().expect("records") {
+            records[format!("{name}/{id}")] = shown["record"]["data"].clone();
+        }
+    }
+    json!({ "records": records, "people": listing["people"], "partitions": listing["partitions"] })
 }
 
 fn job(version: u32) -> Value {
@@ -42,6 +138,18 @@ fn job(version: u32) -> Value {
             "site": { "title": "Site", "enum": ["north", "south"] },
             "status": { "title": "Status", "enum": ["open", "done"] },
             "tags": { "title": "Tags", "type": "array", "items": { "type": "string" }, "x-merge": "set" },
+            "report": { "title": "Report", "type": "string", "x-merge": "text" },
+            "depth": { "title": "Depth", "type": "number", "x-conflict": "highest" },
+            "owner": { "title": "Owner", "type": "string", "x-conflict": "ask" },
+            "photo": {
+                "title": "Photo",
+                "type": "object",
+                "x-kind": "photo",
+                "properties": {
+                    "sha256": { "type": "string" }, "name": { "type": "string" },
+                    "mime": { "type": "string" }, "size": { "type": "integer" }
+                }
+            },
             "hours": { "title": "Hours", "type": "number", "minimum": 0, "x-merge": "counter" },
             "place": {
                 "title": "Place",
@@ -135,6 +243,12 @@ pub async fn play(hub_dir: &Path, edge_dir: &Path, reader_dir: &Path, put_away: 
     )
     .expect("JSON");
     make(&hub, &clock, "note", 5, digits).await;
+    let told = json!({
+        "title": "Told by several", "site": "north", "report": "The pump is loud. The valve is shut.",
+        "depth": 3.5, "owner": "Ada", "photo": photo(PHOTOS[0])
+    });
+    let several = make(&hub, &clock, "job", 9, told).await;
+    let purged = make(&hub, &clock, "note", 10, json!({ "text": "deleted for good" })).await;
     make(&hub, &clock, "secret", 6, json!({ "text": "not for the edge" })).await;
 
     // an edge of its part
@@ -158,6 +272,11 @@ pub async fn play(hub_dir: &Path, edge_dir: &Path, reader_dir: &Path, put_away: 
     change(&hub, &clock, &pump, json!({ "title": "Pump 2: new seal" })).await;
     hub.patch(&pump, json!([{ "op": "remove", "path": bolt }])).await;
     hub.patch(&pump, json!([{ "op": "add", "path": "/parts/-", "value": { "name": "Grease", "count": 1 } }])).await;
+    let theirs = json!({ "report": "The old pump is loud. The valve is shut.", "depth": 5, "owner": "Ingrid" });
+    change(&hub, &clock, &several, theirs).await;
+    let ours = json!({ "report": "The pump is loud. The valve is open now.", "depth": 4, "owner": "Tomáš" });
+    change(&edge, &clock, &several, ours).await;
+    hub.ask("DELETE", &purged, "", None).await;
     hub.ask("DELETE", &stays, "", None).await;
     change(&edge, &clock, &stays, json!({ "title": "Written after it went to the bin" })).await;
     edge.switch.set(true);
@@ -166,6 +285,38 @@ pub async fn play(hub_dir: &Path, edge_dir: &Path, reader_dir: &Path, put_away: 
     let lost = hub.get("/conflicts?state=open").await;
     let first = lost["items"][0]["id"].as_str().expect("somebody lost a value");
     hub.post(&format!("/conflicts/{first}/restore"), json!({})).await;
+    edge.until_same_as(&hub).await;
+
+    // what both have heard of is forgotten
+    let mut tries = 0;
+    while hub.status("GET", &purged).await != 404 {
+        hub.status("DELETE", &format!("{purged}?purge=true")).await;
+        edge.until_in_step().await;
+        hub.until_told_in_step().await;
+        tries += 1;
+        assert!(tries < 20, "it is not forgotten");
+    }
+
+    // a device is revoked while something was saved on it
+    let token = hub.post("/nodes/invitations", json!({ "name": "Stolen", "scope": "all" })).await;
+    let stolen_dir = hub_dir.with_file_name("stolen");
+    std::fs::create_dir_all(&stolen_dir).expect("a directory of our own");
+    Site::enrol(&stolen_dir, &clock, &hub.url, token["token"].as_str().expect("a token")).await;
+    let stolen = Site::open(&stolen_dir, &clock, Some(&hub.url)).await;
+    stolen.until_in_step().await;
+    stolen.switch.set(false);
+    change(&stolen, &clock, &several, json!({ "title": "Whose is it?" })).await;
+    let nodes = hub.get("/nodes").await;
+    let nodes = nodes["items"].as_array().or_else(|| nodes.as_array()).expect("nodes").clone();
+    let known = nodes.iter().find(|node| node["name"] == "Stolen").expect("it is listed");
+    hub.ask("DELETE", &format!("/nodes/{}", known["id"].as_str().expect("an id")), "", None).await;
+    stolen.switch.set(true);
+    let began = std::time::Instant::now();
+    while !hub.get("/quarantine").await.to_string().contains("Whose is it?") {
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{}", hub.get("/quarantine").await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    stolen.stop().await;
     edge.until_same_as(&hub).await;
 
     // a record moves out of the scope and another one in
@@ -181,6 +332,7 @@ pub async fn play(hub_dir: &Path, edge_dir: &Path, reader_dir: &Path, put_away: 
     clock.advance(DAY);
     change(&edge, &clock, &pump, json!({ "status": "open", "hours": 4.25 })).await;
     make(&edge, &clock, "note", 8, json!({ "text": "Made out of reach" })).await;
+    make(&edge, &clock, "job", 11, json!({ "title": "Valve", "site": "north", "photo": photo(PHOTOS[1]) })).await;
     for version in [2, 3] {
         hub.ask("PUT", "/types/job", "application/json", Some(json!({ "schema": job(version) }))).await;
         let data = json!({ "title": format!("Under publication {version}"), "site": "north", "due": "2026-12-24" });
@@ -204,6 +356,7 @@ pub async fn play(hub_dir: &Path, edge_dir: &Path, reader_dir: &Path, put_away: 
     edge.stop().await;
     hub.stop().await;
     put_away();
+    let files = files([hub_dir, edge_dir, reader_dir], &clock).await;
 
     let hub = Site::open(hub_dir, &clock, None).await;
     let recorder = Recorder::start(&hub.url);
@@ -228,6 +381,7 @@ pub async fn play(hub_dir: &Path, edge_dir: &Path, reader_dir: &Path, put_away: 
         reader_after: reader.listing().await,
         meeting,
         first_copy: Vec::new(),
+        files,
     };
     for site in [reader, edge] {
         site.stop().await;
@@ -316,9 +470,18 @@ impl Set {
     /// A copy of one of its databases in a directory of its own.
     pub fn open(&self, node: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a directory of our own");
-        let bytes = unpack(&directory(&self.name).join(format!("{node}.db.zst")));
+        let bytes = self.read(&format!("{node}.db"));
         std::fs::write(dir.path().join("outpost.db"), bytes).expect("it has room");
         dir
+    }
+
+    /// Whether it holds this file; the first sets hold fewer.
+    pub fn has(&self, file: &str) -> bool {
+        directory(&self.name).join(format!("{file}.zst")).exists()
+    }
+
+    pub fn read(&self, file: &str) -> Vec<u8> {
+        unpack(&directory(&self.name).join(format!("{file}.zst")))
     }
 
     pub fn clock(&self) -> Arc<Hands> {

@@ -14,7 +14,9 @@ use outpost::domain::people::{Actor, Role};
 use outpost::domain::session::LinkState;
 use outpost::node::{Caches, Identity, Link as _, Node, NodeRole, Nodes, World};
 use outpost::store::{Options, Sqlite, Store};
-use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Switch};
+use outpost::sync::bundle::file::{Reader, Writer, unpack};
+use outpost::sync::bundle::{EdgeSide, Next, Taken, Way};
+use outpost::sync::{Corrected, HttpTransport, Hub, Link, LinkSettings, Offset, Relay, Switch};
 use outpost::web::App;
 use reqwest::{Client, Method};
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,7 @@ pub struct Site {
     token: String,
     client: Client,
     hub: Option<Arc<Hub>>,
+    edge: Option<EdgeSide>,
     server: ServerHandle,
 }
 
@@ -82,9 +85,28 @@ impl Site {
             NodeRole::Edge(_) => Arc::new(Corrected::new(clock.clone(), offset.clone())),
         };
         let node = Node::open(store, caches, world.clone(), identity.clone()).await.expect("the node opens");
+        let mut blobs = None;
+        if dir.join("blobs").exists() {
+            blobs = Some(node.keep_files_in(dir).await.expect("a place for files"));
+        }
+        let mut edge = None;
         let (hub, link) = match &identity.role {
-            NodeRole::Hub => (Some(Hub::of(&node, world).await.expect("the store works")), None),
+            NodeRole::Hub => (Some(Hub::of(&node, world.clone()).await.expect("the store works")), None),
             NodeRole::Edge(known) => {
+                if upstream.is_none() {
+                    let (store, name) = (node.store().clone(), &known.name);
+                    let relay = Relay::load(&*store, offset.clone(), name).await.expect("the store works");
+                    let below = Hub::relaying(store.clone(), identity.clone(), world.clone(), relay.clone()).await;
+                    edge = Some(EdgeSide {
+                        store,
+                        identity: identity.clone(),
+                        world: clock.clone(),
+                        offset: offset.clone(),
+                        relay,
+                        below: below.expect("the store works"),
+                        blobs: blobs.clone(),
+                    });
+                }
                 let url = upstream.unwrap_or(&known.url);
                 let transport = HttpTransport::new(url, &known.credential, switch.clone()).expect("an address");
                 let settings = LinkSettings {
@@ -99,6 +121,9 @@ impl Site {
                 (None, Some(Link::start(settings).await.expect("the store works")))
             }
         };
+        if let (Some(hub), Some(blobs)) = (&hub, blobs) {
+            hub.keep_files(blobs);
+        }
         let name = format!("golden at {}", clock.now());
         let (token, _) = node.create_token(&Actor::Operator, &name, Role::Admin).await.expect("a token");
         let app = Data::new(App {
@@ -114,7 +139,7 @@ impl Site {
             }
             cfg.configure(outpost::sync::http::configure).configure(outpost::web::api::configure);
         });
-        Self { url, app, link, switch, token, client: Client::new(), hub, server }
+        Self { url, app, link, switch, token, client: Client::new(), hub, edge, server }
     }
 
     pub fn node(&self) -> &Node {
@@ -131,6 +156,69 @@ impl Site {
         self.app.run.stop();
         self.server.stop(true).await;
         self.node().store().close().await;
+    }
+
+    /// A bundle of all that the other side lacks: of this edge, or of this hub for one of its edges.
+    pub async fn bundle(&self, to: Option<&str>) -> Vec<u8> {
+        const ROOM: usize = 1 << 20;
+        let (hub, edge) = (self.hub.as_ref(), self.edge.as_ref());
+        let (header, key, next) = match (hub, edge, to) {
+            (Some(hub), _, Some(name)) => {
+                let known = Nodes::list(&**hub).await.expect("the store works");
+                let known = known.iter().find(|known| known.name == name).expect("it was let in");
+                hub.begin_bundle(known.id, true).await.expect("it may have one")
+            }
+            (_, Some(edge), None) => edge.begin(true).await.expect("it has a hub"),
+            _ => panic!("a hub makes bundles for edges, and an edge for its hub"),
+        };
+        let mut writer = Writer::new(Vec::new(), &key, &header).expect("memory takes it");
+        let mut next = Some(next);
+        while let Some(from) = next {
+            let packed = match (from, hub, edge) {
+                (Next::Down { edge, begun, routes, files }, Some(hub), _) => {
+                    hub.more_of_bundle(edge, begun, routes, files, ROOM).await
+                }
+                (Next::Files { edge: Some(edge), sending }, Some(hub), _) => {
+                    hub.more_files_of_bundle(edge, sending, ROOM).await
+                }
+                (Next::Up { begun, after, files }, _, Some(edge)) => edge.more(begun, after, files, ROOM).await,
+                (Next::Files { edge: None, sending }, _, Some(edge)) => edge.more_files(sending, ROOM).await,
+                (from, ..) => panic!("{from:?}"),
+            };
+            let packed = packed.expect("it goes on");
+            packed.pieces.iter().for_each(|piece| writer.piece(piece).expect("memory takes it"));
+            next = packed.next;
+        }
+        writer.finish().expect("memory takes it").0
+    }
+
+    /// Takes a bundle in.
+    pub async fn take_bundle(&self, bytes: &[u8]) -> Taken {
+        let mut reader = Reader::open(std::io::Cursor::new(bytes)).expect("it is whole");
+        let header = reader.header().clone();
+        let key = match (&self.hub, &self.edge) {
+            (Some(hub), _) => hub.key_of_bundle(&header).await,
+            (None, Some(edge)) => edge.key(&header),
+            (None, None) => panic!("its link is up"),
+        };
+        reader.unseal(&key.expect("it is for this node")).expect("it is sealed as it should be");
+        let mut pieces = Vec::new();
+        while let Some(packed) = reader.piece().expect("it reads") {
+            pieces.push(unpack(&packed).expect("a piece"));
+        }
+        let taken = match (header.way, &self.hub, &self.edge) {
+            (Way::Up, Some(hub), _) => hub.take_bundle(&header, pieces).await,
+            (Way::Down, _, Some(edge)) => edge.take(&header, pieces).await,
+            (way, ..) => panic!("{way:?} to here"),
+        };
+        taken.expect("it is taken in")
+    }
+
+    /// The status of an answer that may be any.
+    pub async fn status(&self, method: &str, path: &str) -> u16 {
+        let method: Method = method.parse().expect("a method");
+        let asked = self.client.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(&self.token);
+        asked.send().await.expect("the node answers").status().as_u16()
     }
 
     /// Asks the API as an admin. The answer has to be a success.
@@ -201,7 +289,10 @@ impl Site {
         let began = std::time::Instant::now();
         loop {
             let nodes = items(&self.get("/nodes").await);
-            if nodes.iter().all(|node| node["last_contact"].is_null() || node["in_step"] == true) {
+            if nodes
+                .iter()
+                .all(|node| node["last_contact"].is_null() || node["in_step"] == true || node["revoked"] == true)
+            {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{nodes:?}");
@@ -222,7 +313,9 @@ impl Site {
             for path in [base.clone(), format!("{base}?deleted=true")] {
                 for item in items(&self.get(&path).await) {
                     let id = item["id"].as_str().expect("an id").to_owned();
-                    let record = self.get(&format!("{base}/{id}")).await;
+                    let mut record = self.get(&format!("{base}/{id}")).await;
+                    // who has it is known of this moment only
+                    record.as_object_mut().map(|record| record.remove("reach"));
                     let history = self.get(&format!("{base}/{id}/history")).await;
                     held[&id] = json!({ "record": record, "history": history });
                 }
@@ -243,6 +336,7 @@ impl Site {
             "types": types,
             "records": records,
             "conflicts": self.get("/conflicts?state=all").await,
+            "quarantine": self.get("/quarantine").await,
             "people": people,
             "partitions": partitions,
             "waiting": store.waiting().await.expect("the store works"),
