@@ -35,6 +35,13 @@ impl Stamp {
         Self { time, author, tag: save.tag() }
     }
 
+    /// Whether it is the same write, maybe under another time: two copies of a device bring what it had saved to corrected
+    /// time each by themselves.
+    pub fn is_same_save(&self, other: &Stamp) -> bool {
+        let name = |stamp: &Stamp| (stamp.author.node, stamp.author.incarnation, stamp.tag);
+        name(self) == name(other)
+    }
+
     fn key(&self) -> (Hlc, NodeId, Incarnation, u32) {
         (self.time, self.author.node, self.author.incarnation, self.tag)
     }

@@ -221,6 +221,7 @@ impl State {
             // it is woven into whatever text stands; only a later text as a whole hides it
             if let (Some(text), Some(edit)) = (path.parent(), new)
                 && stamp < self.stamp_at(&text)
+                && !standing.is_same_save(&stamp)
                 && !was_seen(path, stamp)
             {
                 let stands = before.get(&text);
@@ -231,13 +232,15 @@ impl State {
             }
             return;
         }
+        // two copies of a device give the same save each with a time of its own, and it says the same
+        let again = standing.is_same_save(&stamp);
         if stamp < standing {
-            if !same(new, before.get(path)) && !was_seen(path, stamp) {
+            if !again && !same(new, before.get(path)) && !was_seen(path, stamp) {
                 lose(path.clone(), stamp, new);
             }
             return;
         }
-        if !change.replaces.covers(&Path::root(), standing) && !same(new, before.get(path)) {
+        if !again && !change.replaces.has_seen(&Path::root(), standing) && !same(new, before.get(path)) {
             lose(path.clone(), standing, before.get(path));
         }
         let Some(place) = self.place(path) else { return };
@@ -245,7 +248,7 @@ impl State {
         let mut hidden: BTreeMap<Path, Stamp> = BTreeMap::new();
         place.visit(&mut Path::root(), &mut |below, place| {
             let Some(write) = &place.write else { return };
-            if below.is_root() || change.replaces.covers(below, write.stamp) {
+            if below.is_root() || change.replaces.has_seen(below, write.stamp) {
                 return;
             }
             let full = path.join(below);

@@ -47,6 +47,12 @@ impl Cover {
                 .any(|depth| self.inside.get(&Path(below.0[..depth].to_vec())).is_some_and(|seen| stamp <= *seen))
     }
 
+    /// As [`Cover::covers`], or what was seen is the same save under another time.
+    pub fn has_seen(&self, below: &Path, stamp: Stamp) -> bool {
+        let names = |seen: &Stamp| seen.is_same_save(&stamp);
+        self.covers(below, stamp) || names(&self.all) || self.inside.get(below).is_some_and(names)
+    }
+
     /// What either of two writers had seen.
     pub fn join(&mut self, other: &Cover) {
         self.all = self.all.max(other.all);

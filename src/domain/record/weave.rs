@@ -456,7 +456,7 @@ fn differences<'c>(old: &[char], new: &'c [char]) -> Vec<Replaced<'c>> {
         let (_, was, is) = operation.as_tag_tuple();
         let (from, to) = (old_at[was.start], old_at[was.end]);
         let by = &new[new_at[is.start]..new_at[is.end]];
-        (old[from..to] != *by).then(|| tightened(old, Replaced { from, to, by }))
+        (old[from..to] != *by).then(|| tightened(old, new, Replaced { from, to, by }, new_at[is.start]))
     });
     changed.collect()
 }
@@ -475,17 +475,35 @@ fn borders(start: usize, words: &[&[char]]) -> Vec<usize> {
     std::iter::once(start).chain(ends).collect()
 }
 
-/// A word that only grew or shrank keeps the letters that it had.
-fn tightened<'c>(old: &[char], replaced: Replaced<'c>) -> Replaced<'c> {
+/// A word that only grew or shrank keeps the letters that it had. Where the same letters stand on both sides of what was
+/// put in or taken away, it is cut between words: "w" of a word that another takes away at the same time is not the "w" of
+/// its neighbour. `start` is where the replaced part begins in the new text.
+fn tightened<'c>(old: &[char], new: &'c [char], replaced: Replaced<'c>, start: usize) -> Replaced<'c> {
     let Replaced { from, to, by } = replaced;
     let gone = &old[from..to];
+    let short = gone.len().min(by.len());
     let head = gone.iter().zip(by).take_while(|(a, b)| a == b).count();
-    let rest = gone.len().min(by.len()) - head;
-    let tail = gone.iter().rev().zip(by.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
-    if head + tail == gone.len() || head + tail == by.len() {
-        return Replaced { from: from + head, to: to - tail, by: &by[head..by.len() - tail] };
+    let tail = gone.iter().rev().zip(by.iter().rev()).take_while(|(a, b)| a == b).count();
+    if head + tail < short {
+        return replaced;
     }
-    replaced
+    // so many characters at both ends of the longer one stay, and what is between them goes, or comes
+    let (out, put) = (gone.len() - short, by.len() - short);
+    let clean = |kept: &usize| {
+        let (was, is) = (from + kept, start + kept);
+        let borders = [(old, was), (old, was + out), (new, is), (new, is + put)];
+        borders.into_iter().filter(|(text, at)| is_border(text, *at)).count()
+    };
+    let kept = (short - tail.min(short)..=head.min(short)).max_by_key(clean).unwrap_or(head);
+    Replaced { from: from + kept, to: from + kept + out, by: &by[kept..kept + put] }
+}
+
+/// Whether a word begins or ends here, or none is near.
+fn is_border(text: &[char], at: usize) -> bool {
+    match (at.checked_sub(1).and_then(|before| text.get(before)), text.get(at)) {
+        (Some(a), Some(b)) => !(a.is_alphanumeric() && b.is_alphanumeric()),
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -593,6 +611,37 @@ mod tests {
             put(&mut place, "next", edit);
             let _ = text_of(&place, &base);
         }
+    }
+
+    #[test]
+    fn what_comes_or_goes_beside_like_letters_is_cut_between_words() {
+        let cut = |old: &str, new: &str| {
+            let (old, new): (Vec<char>, Vec<char>) = (old.chars().collect(), new.chars().collect());
+            let found = differences(&old, &new);
+            found.iter().map(|it| (it.from, it.to, it.by.iter().collect::<String>())).collect::<Vec<_>>()
+        };
+        assert_eq!(cut("a w12w34 b", "a w34 b"), [(2, 5, String::new())], "not \"12w\"");
+        assert_eq!(cut("a w34 b", "a w12w34 b"), [(2, 2, "w12".into())]);
+        assert_eq!(cut("see pump", "see pumps"), [(8, 8, "s".into())], "who goes on with a word goes on behind it");
+        assert_eq!(cut("aa", "aaa"), [(2, 2, "a".into())]);
+    }
+
+    #[test]
+    fn who_takes_a_word_away_leaves_the_one_that_touches_it_to_others() {
+        let base = "one w12w34 two";
+        let mut all = Place::default();
+        for (name, meant) in [("a", "one w34 two"), ("b", "one w34 two"), ("c", "one w12w34 two three")] {
+            let edit = Weave::of(&Place::default(), base).edit(base, meant);
+            put(&mut all, name, edit);
+        }
+        // both take the same word away, one of them by way of another text
+        let mut other = Place::default();
+        let edit = Weave::of(&other, base).edit(base, "one w12 w34 two");
+        put(&mut other, "d", edit.clone());
+        put(&mut all, "d", edit);
+        let edit = Weave::of(&other, base).edit(base, "one w34 two");
+        put(&mut all, "e", edit);
+        assert!(text_of(&all, base).contains("w34"), "{}", text_of(&all, base));
     }
 
     #[test]

@@ -10,6 +10,8 @@ contract!(
     an_entry_that_was_closed_with_a_wrong_clock_is_closed_the_same_everywhere,
     a_lost_value_that_only_this_node_shows_holds_no_save_in_the_future,
     only_what_is_unchecked_is_touched_and_only_once,
+    what_two_copies_of_a_device_brought_to_time_each_by_itself_loses_nothing,
+    who_saw_a_save_saw_it_under_whatever_time_its_device_s_copy_gives_it,
 );
 
 const YEAR: i64 = 31_536_000_000;
@@ -208,4 +210,53 @@ async fn only_what_is_unchecked_is_touched_and_only_once(kind_of: Kind) {
     edge.push(&hub).await;
     edge.pull(&hub, &notes()).await;
     agree(&hub, &edge, &notes()).await;
+}
+
+/// The same saves as a copy of their device would give them, whose clock was corrected by so much more.
+fn corrected(saves: &[Save], by: i64) -> Vec<Save> {
+    let mut restamped = std::collections::BTreeMap::new();
+    for save in saves {
+        for record in &save.records {
+            let old = save.stamp(record);
+            restamped.insert(old, Stamp { time: Hlc(old.time.0 + (by << 16)), ..old });
+        }
+    }
+    let mut saves = saves.to_vec();
+    for record in saves.iter_mut().flat_map(|save| &mut save.records) {
+        record.time = Hlc(record.time.0 + (by << 16));
+        record.changes.iter_mut().for_each(|change| change.replaces.restamp(&restamped));
+    }
+    saves
+}
+
+async fn open_entries(site: &Site) -> Vec<Value> {
+    site.lost().await.into_iter().filter(|entry| entry["state"] == "open").collect()
+}
+
+async fn what_two_copies_of_a_device_brought_to_time_each_by_itself_loses_nothing(kind_of: Kind) {
+    let (hub, edge) = (kind_of.node(1).await, kind_of.node(2).await.edge());
+    let made = edge.create("note", 1, json!({"title": "pump"})).await;
+    edge.change(&made, vec![write(&made, "/status", json!("open"))]).await;
+    let saves = edge.unsent(1 << 20).await;
+    for by in [0, 60_000, 30_000] {
+        let saves = corrected(&saves, by);
+        hub.write(Request::Receive { saves, now: hub.now(), relay: false }).await;
+        assert_eq!(open_entries(&hub).await, Vec::<Value>::new(), "corrected by {by}");
+        assert_eq!(hub.value("note", 1).await, json!({"title": "pump", "status": "open"}));
+    }
+    hub.check().await;
+}
+
+async fn who_saw_a_save_saw_it_under_whatever_time_its_device_s_copy_gives_it(kind_of: Kind) {
+    let (hub, edge) = (kind_of.node(1).await, kind_of.node(2).await.edge());
+    let made = edge.create("note", 1, json!({"title": "pump"})).await;
+    edge.change(&made, vec![write(&made, "/title", json!("seal"))]).await;
+    let saves = edge.unsent(1 << 20).await;
+    hub.write(Request::Receive { saves: saves.clone(), now: hub.now(), relay: false }).await;
+    hub.now.fetch_add(600_000, Ordering::Relaxed);
+    hub.change(&note(&hub, 1).await, vec![write(&note(&hub, 1).await, "/title", json!("valve"))]).await;
+    let saves = corrected(&saves, 60_000);
+    hub.write(Request::Receive { saves, now: hub.now(), relay: false }).await;
+    assert_eq!(open_entries(&hub).await, Vec::<Value>::new());
+    assert_eq!(hub.value("note", 1).await["title"], "valve");
 }

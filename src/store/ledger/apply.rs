@@ -122,6 +122,9 @@ impl Draft<'_> {
             }
         }
         self.close_seen(key, &applied.seen, stamp)?;
+        if applied.changed {
+            self.close_own(key, part.changes, stamp)?;
+        }
         if !provisional {
             applied.lost.iter().try_for_each(|lost| self.put_again(key, lost, now))?;
         }

@@ -101,16 +101,16 @@ impl Draft<'_> {
         let recent = self.past.lines.iter().chain(&self.news.lines);
         // a difference has a place of its own: whoever names that has counted it, whatever clock it was stamped by then
         let counts = is_difference(path);
-        let is_it =
-            |of: &Path, replaced: Stamp| of == path && (replaced == stamp || (counts && replaced != Stamp::NEVER));
+        // and a save says the same under whatever time it came
+        let is_it = |of: &Path, replaced: Stamp| {
+            of == path && (replaced.is_same_save(&stamp) || (counts && replaced != Stamp::NEVER))
+        };
         if recent.into_iter().any(|(of, line)| of == key && is_it(&line.path, line.replaced)) {
             return Some(true);
         }
         let named = self.base.named.get(key)?;
-        Some(match counts {
-            false => named.contains(&(path.clone(), stamp)),
-            true => named.iter().any(|(of, replaced)| is_it(of, *replaced)),
-        })
+        let of_place = named.range((path.clone(), Stamp::NEVER)..).take_while(|(of, _)| of == path);
+        Some(of_place.into_iter().any(|(of, replaced)| is_it(of, *replaced)))
     }
 
     pub(super) fn put(&mut self, held: Held) {

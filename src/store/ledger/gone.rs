@@ -233,7 +233,10 @@ impl Draft<'_> {
         };
         let (stamp, seq) = (save.stamp(record), self.seq + 1);
         let mut state = remains.state.clone();
-        let was_seen = |path: &Path, stamp: Stamp| remains.named.contains(&(path.clone(), stamp));
+        let was_seen = |path: &Path, stamp: Stamp| {
+            let of_place = remains.named.range((path.clone(), Stamp::NEVER)..).take_while(|(of, _)| of == path);
+            of_place.into_iter().any(|(_, replaced)| replaced.is_same_save(&stamp))
+        };
         let applied = state.apply(&record.changes, stamp, seq, &was_seen);
         if !applied.changed && applied.lost.is_empty() {
             // it was known when the record went

@@ -12,7 +12,7 @@ use super::{Draft, Halt, Key};
 use crate::domain::ids::{RecordId, TypeName};
 use crate::domain::json as canonical;
 use crate::domain::path::Path;
-use crate::domain::record::{Act, Change, Content, Cover, LostValue, State, is_difference};
+use crate::domain::record::{Act, Change, Content, Cover, LostValue, State, is_difference, told_at};
 use crate::domain::schema::Conflict;
 use crate::domain::stamp::{Author, Stamp};
 use crate::store::{Flags, Held};
@@ -28,7 +28,9 @@ impl Draft<'_> {
         if (provisional && before.is_some()) || (before.is_none() && self.is_gone(&key)?) {
             return Ok(false);
         }
-        self.entries(of)?;
+        if before.is_none() && self.is_told(of, lost)? {
+            return Ok(false);
+        }
         // what a hub has judged takes the place of what was shown meanwhile
         let known = before.as_ref().filter(|held| !held.flags.has(Flags::PROVISIONAL));
         let mut state = known.map_or_else(State::default, |held| held.state.clone());
@@ -103,6 +105,53 @@ impl Draft<'_> {
             let id = entry_id(of, path, *stamp);
             if *stamp != Stamp::NEVER && entries.contains_key(&id) {
                 self.write_entry(id, "state", json!("seen"), by)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an entry says already that this save lost this value here, under another time that the same save came with.
+    fn is_told(&self, of: &Key, lost: &LostValue) -> Result<bool, Halt> {
+        let pointer = lost.path.to_string();
+        for id in self.entries(of)?.into_keys() {
+            let entry = self.held(&(TypeName::built_in(TypeName::LOST), id))?;
+            let says_so = |entry: &&Held| {
+                let said = &entry.document.value;
+                let same = match (said.get("value"), &lost.value) {
+                    (Some(a), Some(b)) => canonical::equal(a, b),
+                    (None, None) => true,
+                    _ => false,
+                };
+                !entry.flags.has(Flags::PROVISIONAL) && is_about(said, lost.stamp) && said["pointer"] == pointer && same
+            };
+            if entry.filter(says_so).is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The same save came with another time, as two copies of a device give it, and now what it says stands: nothing of it
+    /// is lost any more.
+    pub(super) fn close_own(&mut self, of: &Key, changes: &[Change], stamp: Stamp) -> Result<(), Halt> {
+        let open = self.entries(of)?.into_iter().filter(|(_, open)| *open);
+        for id in open.map(|(id, _)| id).collect::<Vec<_>>() {
+            let entry = self.held(&(TypeName::built_in(TypeName::LOST), id))?;
+            let Some(entry) = entry.filter(|entry| is_about(&entry.document.value, stamp)) else { continue };
+            let (latest, pointer) =
+                (entry.state.latest(), entry.document.value["pointer"].as_str().unwrap_or_default());
+            let Some(state) = self.held(of)?.map(|held| &held.state) else { continue };
+            let is_group = |path: &Path| {
+                let write = state.place(path).and_then(|place| place.write.as_ref());
+                write.is_some_and(|write| write.content == Content::Group)
+            };
+            let stands = Path::parse(pointer, is_group).is_some_and(|path| {
+                // an edit is told of where its text is
+                let mut here = changes.iter().map(|change| &change.path).filter(|at| told_at(at) == path);
+                state.stamp_at(&path) == stamp || here.any(|at| state.stamp_at(at) == stamp)
+            });
+            if stands && latest < stamp {
+                self.write_entry(id, "state", json!("seen"), stamp)?;
             }
         }
         Ok(())
@@ -224,6 +273,13 @@ pub(super) fn target(entry: &Held) -> Option<Key> {
     let text = |name: &str| entry.document.value.get(name).and_then(Value::as_str);
     let type_name = text("type")?.parse().ok()?;
     Some((type_name, Uuid::parse_str(text("record")?).ok()?))
+}
+
+/// Whether an entry tells of this save, under whatever time.
+fn is_about(entry: &Value, stamp: Stamp) -> bool {
+    entry["tag"] == format!("{:08x}", stamp.tag)
+        && entry["node"] == json!(stamp.author.node)
+        && entry["incarnation"] == json!(stamp.author.incarnation)
 }
 
 pub(super) fn is_open(entry: &Held) -> bool {

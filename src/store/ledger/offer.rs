@@ -91,6 +91,7 @@ impl Draft<'_> {
             let stands = held.document.get(&lost.path);
             !is_difference(&lost.path)
                 && held.state.stamp_at(&lost.path) > lost.stamp
+                && !held.state.stamp_at(&lost.path).is_same_save(&lost.stamp)
                 && here.is_none_or(|write| write.stamp > lost.stamp)
                 && !match (stands, &lost.value) {
                     (Some(a), Some(b)) => canonical::equal(a, b),
