@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::hub::HubError;
 use crate::domain::ids::{Epoch, Incarnation, NodeId, Partition, SaveId};
 use crate::domain::protocol::{Below, Pulled, Push, Reached, Verdict};
+use crate::domain::reconcile::Offer;
 use crate::domain::scope::Scope;
 use crate::domain::snapshot::{ChunkRef, Manifest};
 use crate::store::StoreError;
@@ -64,6 +65,8 @@ pub enum Piece {
     Push(Push),
     /// Down, first.
     Facts(Facts),
+    /// Up: records whole, of whose saves the hub said that it has nothing of them.
+    Whole(Offer),
     /// Down: saves that are on the hub's disk, or why they are not.
     Received(Vec<Verdict>),
     /// Down.
@@ -96,6 +99,9 @@ pub struct Facts {
     pub scope: Scope,
     #[serde(default)]
     pub relays: bool,
+    /// It reads [`Piece::Whole`].
+    #[serde(default)]
+    pub takes_whole: bool,
     pub starts: Vec<Start>,
 }
 

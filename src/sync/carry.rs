@@ -1,6 +1,6 @@
 mod blobs;
 mod copy;
-mod reconcile;
+pub(super) mod reconcile;
 pub(super) mod renewal;
 
 use std::sync::Arc;

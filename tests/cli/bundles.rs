@@ -401,3 +401,41 @@ fn what_is_deleted_for_good_waits_for_an_edge_that_is_heard_of_by_sticks_alone()
     assert!(titles(&edge).is_empty());
     healthy(&edge);
 }
+
+#[test]
+fn what_a_hub_that_was_put_back_lacks_comes_whole_by_the_next_stick() {
+    let mut site = Site::new();
+    let backup = site.place.at("hub.outpost");
+    run(&site.hub, &["backup", text(&backup)]).good();
+    make(&site.hub, "work-order", "made since");
+    import(&site.edge, &site.down("1.down")).good();
+    let restored = site.place.at("restored");
+    run(&restored, &["restore", text(&backup)]).good();
+    site.hub = restored;
+
+    let token = run(&site.edge, &["token", "create", "--name", "t", "--role", "staff", "--json"]).json();
+    let edge = Running::serve(&site.edge);
+    let exported = run(&site.edge, &["records", "export", "work-order"]).good();
+    let line = exported.lines().find(|line| line.contains("made since")).expect("it is here");
+    let record: Value = serde_json::from_str(line).expect("JSON");
+    let path = format!("/api/v1/types/work-order/records/{}", record["id"].as_str().expect("an id"));
+    let change = json!({ "title": "changed on the edge" });
+    let (status, said) = http(&edge.url, "PATCH", &path, token["token"].as_str().expect("a token"), Some(&change));
+    assert_eq!(status, 200, "{said}");
+    edge.stop();
+
+    import(&site.hub, &site.up("2.up")).good();
+    assert_eq!(titles(&site.hub), ["before"], "the save alone makes no record");
+    import(&site.edge, &site.down("2.down")).good();
+    assert_eq!(waiting(&site.edge), 1, "the hub is to have the record before that counts");
+    let up = site.up("3.up");
+    for _ in 0..2 {
+        import(&site.hub, &up).good();
+        assert_eq!(titles(&site.hub), ["before", "changed on the edge"]);
+    }
+    import(&site.edge, &site.down("3.down")).good();
+    assert_eq!(waiting(&site.edge), 0);
+    assert_eq!(titles(&site.edge), titles(&site.hub));
+    healthy(&site.hub);
+    healthy(&site.edge);
+}

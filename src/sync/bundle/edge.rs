@@ -1,5 +1,6 @@
 //! The edge's side of bundles: writes what its hub lacks, and takes in what the hub wrote.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -7,12 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::file::pack;
 use super::{BundleError, Chunk, Facts, Files, Header, Key, Next, Packed, Page, Piece, Taken, Told, Way, secret_of};
 use crate::domain::feed::Cursor;
-use crate::domain::ids::{Epoch, Incarnation, Partition};
+use crate::domain::ids::{Epoch, Incarnation, Partition, SaveId};
 use crate::domain::protocol::{Push, Reached, Verdict};
+use crate::domain::reconcile::Mark;
 use crate::domain::save::Save;
 use crate::domain::snapshot::{Copying, read};
 use crate::node::{Blobs, Identity, NodeRole, Upstream, World};
-use crate::store::{COPYING, LocalChange, PartitionState, PulledPage, Ready, Request, Store, StoreError, chunk};
+use crate::store::{
+    COPYING, LocalChange, PartitionState, PulledPage, Ready, Request, Store, StoreError, Unsent, chunk,
+};
+use crate::sync::carry::reconcile::{by_partition, next_offer};
 use crate::sync::carry::{last_told, put_aside};
 use crate::sync::clock::Offset;
 use crate::sync::enrolment::credential;
@@ -23,6 +28,7 @@ use crate::sync::relay::{Grant, Relay};
 const KIND: &str = "bundle";
 const UP: &str = "up";
 const DOWN: &str = "down";
+const LACKING: &str = "lacking";
 /// About so many bytes of saves are one push.
 const PUSH_BYTES: usize = 1 << 20;
 
@@ -45,6 +51,15 @@ struct TakenIn {
     made_at: i64,
     id: u64,
     epoch: Epoch,
+}
+
+/// What the hub lacks: it said of these saves that it has nothing of their records, as it was put back.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Lacking {
+    epoch: Epoch,
+    /// Whether the hub reads records in bundles.
+    takes_whole: bool,
+    saves: BTreeSet<SaveId>,
 }
 
 /// What a bundle is sealed with whose edge is to join by it.
@@ -139,6 +154,7 @@ impl EdgeSide {
             let below = self.below.below().await?;
             let told = Told { incarnation: self.incarnation().await?, partitions: reached.collect(), below };
             packed.push(pack(&Piece::Told(told)));
+            packed.extend(self.whole().await?);
         }
         // if the last one went by itself meanwhile, all are in it once more, which does no harm
         let unsent = self.store.outbox_after(after, room).await?;
@@ -178,6 +194,52 @@ impl EdgeSide {
         Ok(Packed { pieces: packed, files: counted, next }.ended())
     }
 
+    async fn lacking(&self) -> Result<Lacking, StoreError> {
+        let kept = self.store.local(KIND, LACKING).await?.map(serde_json::from_value).transpose();
+        Ok(kept.map_err(|err| damaged(&err))?.unwrap_or_default())
+    }
+
+    async fn keep_lacking(&self, lacking: &Lacking) -> Result<(), StoreError> {
+        let value = serde_json::to_value(lacking).map_err(|err| damaged(&err))?;
+        let change = LocalChange { kind: KIND, key: LACKING.into(), value: Some(value), expect: None };
+        self.store.write(Request::Local(vec![change])).await.map(|_| ())
+    }
+
+    /// The records that the hub lacks, packed; their saves still wait, and go with them.
+    async fn whole(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let lacking = self.lacking().await?;
+        if lacking.saves.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut marks, mut untimed, mut after) = (BTreeSet::new(), BTreeSet::new(), None);
+        loop {
+            let unsent = self.store.outbox_after(after, PUSH_BYTES).await?;
+            let Some(last) = unsent.last().map(|unsent| unsent.save.id) else { break };
+            for Unsent { save, checked, .. } in unsent {
+                let of = save.records.into_iter().map(|record| Mark { type_name: record.type_name, id: record.id });
+                match checked {
+                    true if lacking.saves.contains(&save.id) => marks.extend(of),
+                    true => {}
+                    // saved since this was begun, and not dated yet
+                    false => untimed.extend(of),
+                }
+            }
+            after = Some(last);
+        }
+        let mut packed = Vec::new();
+        let marks = marks.into_iter().filter(|mark| !untimed.contains(mark));
+        for (partition, marks) in by_partition(&*self.store, marks).await? {
+            let mut marks = marks.into_iter().peekable();
+            while marks.peek().is_some() {
+                let offer = next_offer(&*self.store, &partition, lacking.epoch, &mut marks, PUSH_BYTES).await?;
+                if !offer.rows.is_empty() {
+                    packed.push(pack(&Piece::Whole(offer)));
+                }
+            }
+        }
+        Ok(packed)
+    }
+
     /// What a bundle from the hub has to be sealed with.
     pub fn key(&self, header: &Header) -> Result<Key, BundleError> {
         let upstream = self.upstream()?;
@@ -209,7 +271,7 @@ impl EdgeSide {
                 Piece::FilesHad(had) => taken.files_at_hub += self.files_had(had).await?,
                 Piece::FilePart(part) => self.file_part(part, &mut taken).await?,
                 Piece::End => self.forget().await?,
-                Piece::Told(_) | Piece::Push(_) | Piece::FilesTold(_) => {
+                Piece::Told(_) | Piece::Push(_) | Piece::Whole(_) | Piece::FilesTold(_) => {
                     return Err(BundleError::Faulty("a hub does not say such a thing".into()));
                 }
             }
@@ -241,6 +303,8 @@ impl EdgeSide {
             return Ok(kept.is_some_and(|kept| kept.id == header.id));
         }
         self.relay.granted(&*self.store, Grant { scope: facts.scope, relays: facts.relays }).await?;
+        let lacking = Lacking { epoch: facts.epoch, takes_whole: facts.takes_whole, ..self.lacking().await? };
+        self.keep_lacking(&lacking).await?;
         let taken = TakenIn { made_at: header.made_at, id: header.id, epoch: facts.epoch };
         let value = serde_json::to_value(taken).map_err(|err| damaged(&err))?;
         let change = LocalChange { kind: KIND, key: DOWN.into(), value: Some(value), expect: None };
@@ -266,9 +330,38 @@ impl EdgeSide {
                 after = Some(last);
             }
         }
-        let saves = verdicts.into_iter().map(|verdict| verdict.save).collect();
+        let saves = self.sure(&verdicts).await?;
         self.store.write(Request::Acknowledge(saves)).await?;
         Ok(before.saturating_sub(self.store.waiting().await?))
+    }
+
+    /// Of these saves, those that nothing more is to be given of: the others stay in the outbox, and so their records stay
+    /// here, until the hub has those.
+    async fn sure(&self, verdicts: &[Verdict]) -> Result<Vec<SaveId>, StoreError> {
+        let before = self.lacking().await?;
+        let mut lacking = before.clone();
+        let waits = verdicts.iter().filter(|verdict| verdict.waits && before.takes_whole);
+        let waits: BTreeSet<SaveId> = waits.map(|verdict| verdict.save).collect();
+        verdicts.iter().for_each(|verdict| {
+            lacking.saves.remove(&verdict.save);
+        });
+        let mut after = None;
+        while !waits.is_empty() {
+            let unsent = self.store.outbox_after(after, PUSH_BYTES).await?;
+            let Some(last) = unsent.last().map(|unsent| unsent.save.id) else { break };
+            for Unsent { save, .. } in unsent.into_iter().filter(|unsent| waits.contains(&unsent.save.id)) {
+                let marks = save.records.into_iter().map(|record| Mark { type_name: record.type_name, id: record.id });
+                if !by_partition(&*self.store, marks).await?.is_empty() {
+                    lacking.saves.insert(save.id);
+                }
+            }
+            after = Some(last);
+        }
+        if lacking != before {
+            self.keep_lacking(&lacking).await?;
+        }
+        let sure = verdicts.iter().map(|verdict| verdict.save);
+        Ok(sure.filter(|save| !lacking.saves.contains(save)).collect())
     }
 
     /// Joins a page, if it goes on from where this node is or before. How many rows it brought.

@@ -7,12 +7,12 @@ use crate::domain::feed::Cursor;
 use crate::domain::ids::{Epoch, Partition, RecordId};
 use crate::domain::protocol::Failure;
 use crate::domain::reconcile::{
-    Compared, Differences, Fetch, Hashed, MAX_LISTED, MAX_RANGES, Mark, Offer, RANGE_ROWS, Range, Reconcile,
+    Compared, Differences, Fetch, Hashed, MAX_LISTED, MAX_RANGES, MAX_ROWS, Mark, Offer, RANGE_ROWS, Range, Reconcile,
 };
 use crate::domain::record::pack::{Dictionary, Values, pack};
 use crate::domain::save::Save;
 use crate::domain::session::{Event, Walk};
-use crate::store::{PulledPage, Request, Row};
+use crate::store::{PulledPage, Request, Row, Store, StoreError};
 
 /// How many of this node's records a stretch goes over.
 const STRETCH: usize = MAX_RANGES * RANGE_ROWS;
@@ -110,13 +110,8 @@ impl Carrier {
         // in these the time is not right yet; their saves are answered alike
         let untimed: BTreeSet<RecordId> =
             unsent.flat_map(|unsent| unsent.save.records).map(|record| record.id).collect();
-        let mut lacking: BTreeMap<Partition, Vec<Mark>> = BTreeMap::new();
-        for mark in marks.into_iter().filter(|mark| !untimed.contains(&mark.id)) {
-            if let Some(held) = self.store.record(&mark.type_name, mark.id).await? {
-                lacking.entry(held.partition).or_default().push(mark);
-            }
-        }
-        for (partition, marks) in lacking {
+        let marks = marks.into_iter().filter(|mark| !untimed.contains(&mark.id));
+        for (partition, marks) in by_partition(&*self.store, marks).await? {
             self.offer(&partition, epoch, marks, push_bytes).await?;
         }
         Ok(())
@@ -132,17 +127,7 @@ impl Carrier {
     ) -> Result<(), Failure> {
         let mut marks = marks.into_iter().peekable();
         while marks.peek().is_some() {
-            let mut offer =
-                Offer { partition: partition.clone(), epoch, dictionary: Dictionary::default(), rows: Vec::new() };
-            let mut bytes = 0;
-            while bytes < push_bytes
-                && let Some(Mark { type_name, id }) = marks.next()
-            {
-                let Some(held) = self.store.record(&type_name, id).await? else { continue };
-                let state = pack(&held.state, held.seq, Values::Inline, &mut offer.dictionary);
-                bytes += state.len();
-                offer.rows.push(Row { type_name, id, seq: held.seq, state });
-            }
+            let offer = next_offer(&*self.store, partition, epoch, &mut marks, push_bytes).await?;
             if offer.rows.is_empty() {
                 continue;
             }
@@ -153,6 +138,42 @@ impl Carrier {
         }
         Ok(())
     }
+}
+
+/// Where the records are of which this node has something.
+pub(in crate::sync) async fn by_partition(
+    store: &dyn Store,
+    marks: impl Iterator<Item = Mark>,
+) -> Result<BTreeMap<Partition, Vec<Mark>>, StoreError> {
+    let mut found: BTreeMap<Partition, Vec<Mark>> = BTreeMap::new();
+    for mark in marks {
+        if let Some(held) = store.record(&mark.type_name, mark.id).await? {
+            found.entry(held.partition).or_default().push(mark);
+        }
+    }
+    Ok(found)
+}
+
+/// The next of these records, whole, about `bytes` of them.
+pub(in crate::sync) async fn next_offer(
+    store: &dyn Store,
+    partition: &Partition,
+    epoch: Epoch,
+    marks: &mut impl Iterator<Item = Mark>,
+    bytes: usize,
+) -> Result<Offer, StoreError> {
+    let mut offer = Offer { partition: partition.clone(), epoch, dictionary: Dictionary::default(), rows: Vec::new() };
+    let mut size = 0;
+    while size < bytes
+        && offer.rows.len() < MAX_ROWS
+        && let Some(Mark { type_name, id }) = marks.next()
+    {
+        let Some(held) = store.record(&type_name, id).await? else { continue };
+        let state = pack(&held.state, held.seq, Values::Inline, &mut offer.dictionary);
+        size += state.len();
+        offer.rows.push(Row { type_name, id, seq: held.seq, state });
+    }
+    Ok(offer)
 }
 
 /// Ranges of a few records each, from `from` to before `to`.

@@ -11,6 +11,7 @@ use super::{Contact, Hub, HubError, MAX_BELOW, POISON, lives};
 use crate::domain::feed::Cursor;
 use crate::domain::ids::{Incarnation, NodeId, Partition};
 use crate::domain::protocol::{Enrol, Pull, Reached, Verdict};
+use crate::domain::reconcile::Mark;
 use crate::store::{LocalChange, Outcome, Request, Store, StoreError};
 use crate::sync::bundle::file::pack;
 use crate::sync::bundle::{
@@ -180,6 +181,7 @@ impl Hub {
                 epoch: self.identity.epoch,
                 scope: record.scope.clone(),
                 relays: record.relays,
+                takes_whole: true,
                 starts: starts(&routes),
             };
             packed.push(pack(&Piece::Facts(facts)));
@@ -281,6 +283,15 @@ impl Hub {
                 // nothing that a revoked node says of itself counts
                 Piece::Told(_) if is_revoked => {}
                 Piece::Told(told) => taken.is_old = !self.heard(header, told).await?,
+                Piece::Whole(_) if is_revoked => {}
+                // of another line of numbers it was said; what is sent with it is answered alike
+                Piece::Whole(offer) if offer.epoch != self.identity.epoch => {}
+                Piece::Whole(offer) => {
+                    for refused in self.offer(&record, offer).await?.refused {
+                        let Mark { type_name, id } = refused.mark;
+                        tracing::warn!("{type_name} {id} is not taken back: {}", refused.reason);
+                    }
+                }
                 Piece::Push(push) => {
                     let verdicts = self.push(&record, push).await?.verdicts;
                     taken.saves += verdicts.len() as u64;
