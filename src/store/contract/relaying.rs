@@ -11,6 +11,7 @@ contract!(
     those_below_let_go_of_a_record_that_came_back_to_an_edge_elsewhere,
     those_below_hear_that_a_move_of_theirs_was_overruled,
     those_below_hear_what_was_decided_about_a_record_that_is_not_on_the_edge_between,
+    an_edge_between_asks_for_a_record_that_it_never_had_and_for_none_that_left,
 );
 
 fn relayed(saves: Vec<Save>, now: i64) -> Request {
@@ -190,4 +191,32 @@ async fn those_below_hear_what_was_decided_about_a_record_that_is_not_on_the_edg
     below.pull(&between, &jobs("a")).await;
     assert!(below.held("job", 1).await.is_none(), "it is not there");
     assert_eq!(below.digest(&jobs("a")).await, hub.digest(&jobs("a")).await);
+}
+
+async fn an_edge_between_asks_for_a_record_that_it_never_had_and_for_none_that_left(kind_of: Kind) {
+    let (hub, between, below) = pair(kind_of).await;
+    let jobs = |site: &str| Partition::of_value(&kind("job"), Some(&json!(site)));
+    for number in [1, 2] {
+        hub.create("job", number, json!({"site": "a", "title": number})).await;
+    }
+    below.pull(&hub, &jobs("a")).await;
+    let seen = below.held("job", 1).await.expect("it was pulled");
+    below.change(&seen, vec![write(&seen, "/title", json!("new"))]).await;
+    let saves = below.unsent(1 << 20).await;
+    // a hub that was put back would have nothing of it either, and nobody else could give it
+    assert_eq!(between.write(relayed(saves, between.now())).await, Outcome::Received(vec![Verdict::Waits]));
+    let Request::Offer { page, now, .. } = super::rewinding::held_by(&below, &jobs("a")).await else {
+        panic!("what is held is offered")
+    };
+    between.write(Request::Offer { page, now, relay: true }).await;
+    assert_eq!(between.value("job", 1).await, json!({"site": "a", "title": "new"}), "with what waited for it");
+
+    let seen = below.held("job", 2).await.expect("it was pulled");
+    let there = hub.held("job", 2).await.expect("it was made");
+    hub.change(&there, vec![write(&there, "/site", json!("b"))]).await;
+    between.pull(&hub, &jobs("a")).await;
+    assert!(between.held("job", 2).await.is_none());
+    below.change(&seen, vec![write(&seen, "/title", json!("late"))]).await;
+    let late = below.unsent(1 << 20).await.pop().expect("it waits");
+    assert_eq!(between.write(relayed(vec![late], between.now())).await, Outcome::Received(vec![Verdict::Accepted]));
 }

@@ -47,7 +47,7 @@ async fn a_partition_is_read_in_the_order_of_its_records(kind_of: Kind) {
 }
 
 /// Everything of a partition, as one has it who gives it back.
-async fn held_by(site: &Site, partition: &Partition) -> Request {
+pub(super) async fn held_by(site: &Site, partition: &Partition) -> Request {
     let mut dictionary = Dictionary::default();
     let mut rows = Vec::new();
     for Hashed { mark, .. } in site.store.hashes(partition, None, None, 999).await.expect("the store works") {

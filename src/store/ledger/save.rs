@@ -168,8 +168,8 @@ impl Draft<'_> {
                 continue;
             }
             if self.held(&key)?.is_none() && !record.creates() {
-                // what may not be made is not wanted either, and an edge between may lack it for good reason
-                lacks |= !relay && self.shadow(&key)?.is_none();
+                // what may not be made is not wanted either, nor, by an edge between, what it heard is elsewhere
+                lacks |= self.shadow(&key)?.is_none() && (!relay || self.left(&key)?.is_empty());
                 let mut waiting = self.waiting(&key)?;
                 let part = Save { records: vec![record.clone()], ..*save };
                 if !waiting.contains(&part) {
