@@ -53,6 +53,9 @@ pub const PATTERN_CHARS: usize = 1_000;
 /// Bytes of one `pattern` when compiled: `^\p{L}{1,64}$` fits. A megabyte of text is then matched within a second.
 pub const PATTERN_BYTES: usize = 4 * 1024 * 1024;
 
+/// Steps back that matching one text by one pattern may take, where the pattern has look-around or back references.
+pub const PATTERN_STEPS: usize = 10_000;
+
 /// Bytes of all patterns of a schema when compiled.
 pub const PATTERNS_BYTES: usize = 32 * 1024 * 1024;
 

@@ -137,6 +137,9 @@ fn sentence(kind: &ValidationErrorKind, rule: &Rule, schema: &Schema, at: &str) 
         K::Not { .. } => "This combination is not allowed.".to_string(),
         K::ContentEncoding { content_encoding } => format!("This must be encoded as {content_encoding}."),
         K::ContentMediaType { content_media_type } => format!("This must be {content_media_type}."),
+        K::BacktrackLimitExceeded { .. } => {
+            "This is too long to be compared with the form that the field asks for.".to_string()
+        }
         _ => "This does not fit what the field asks for.".to_string(),
     }
 }

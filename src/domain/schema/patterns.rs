@@ -1,19 +1,23 @@
 //! Judges regular expressions before they meet people's data.
 //!
-//! Records are matched by an engine whose time grows with the length of the text alone. It has no look-around and no
-//! back references, so patterns that need them are refused here, with words, rather than later by a slow record.
+//! Most patterns are matched in a time that grows with the length of the text alone. Those with look-around or back references can
+//! not be: they are given a number of steps, the same on every node, and a text that would take more does not match.
 
 use std::collections::HashMap;
 
-use jsonschema::{PatternOptions, Regex};
+use jsonschema::{FancyRegex, PatternOptions};
 use serde_json::{Value, json};
 
 use super::{document::Document, limits, pointer};
 use crate::domain::FieldError;
 
 /// How patterns are compiled, for judging them and for using them.
-pub(super) fn options() -> PatternOptions<Regex> {
-    PatternOptions::regex().size_limit(limits::PATTERN_BYTES).dfa_size_limit(DFA_BYTES)
+pub(super) fn options() -> PatternOptions<FancyRegex> {
+    of_size(limits::PATTERN_BYTES)
+}
+
+fn of_size(bytes: usize) -> PatternOptions<FancyRegex> {
+    PatternOptions::fancy_regex().size_limit(bytes).dfa_size_limit(DFA_BYTES).backtrack_limit(limits::PATTERN_STEPS)
 }
 
 /// What the engine may keep of a text it is working at.
@@ -61,20 +65,16 @@ fn weigh(pattern: &str) -> Result<usize, String> {
         return Err(format!("This pattern is longer than {} characters. Shorten it.", limits::PATTERN_CHARS));
     }
     let fits = |bytes: usize| {
-        let options = PatternOptions::regex().size_limit(bytes).dfa_size_limit(DFA_BYTES);
-        jsonschema::draft202012::options().with_pattern_options(options).build(&json!({ "pattern": pattern })).is_ok()
+        jsonschema::draft202012::options()
+            .with_pattern_options(of_size(bytes))
+            .build(&json!({ "pattern": pattern }))
+            .is_ok()
     };
     if let Some(bytes) = SIZES.into_iter().find(|bytes| fits(*bytes)) {
         return Ok(bytes);
     }
     if !is_regular_expression(pattern) {
         return Err("This is not a regular expression. An example of one: ^[A-Z]{2}-[0-9]+$".to_string());
-    }
-    if let Some(what) = unsupported(pattern) {
-        return Err(format!(
-            "This pattern uses {what}, which can take for ever on some texts and is not supported. Say it without, or split \
-             it into two patterns joined by \"allOf\" or \"not\"."
-        ));
     }
     let known = regex_syntax::ast::parse::Parser::new().parse(pattern).is_ok();
     Err(match known {
@@ -92,19 +92,6 @@ fn is_regular_expression(pattern: &str) -> bool {
             .expect("a schema of one known format compiles")
     });
     FORMAT.is_valid(&Value::String(pattern.to_string()))
-}
-
-/// What of ECMA-262 the pattern uses that the engine does not have.
-fn unsupported(pattern: &str) -> Option<&'static str> {
-    use regex_syntax::ast::{ErrorKind, parse::Parser};
-    match Parser::new().parse(pattern) {
-        Err(error) => match error.kind() {
-            ErrorKind::UnsupportedLookAround => Some("look-around, (?=…) or (?!…)"),
-            ErrorKind::UnsupportedBackreference => Some("a back reference, \\1"),
-            _ => None,
-        },
-        Ok(_) => None,
-    }
 }
 
 #[cfg(test)]
@@ -125,6 +112,10 @@ mod tests {
             r"\/",
             r"^[^/]*$",
             r"^\cM$",
+            "^(?!x)y",
+            "(?<=x)y",
+            r"(a)\1",
+            "^(?!@@)[@a-zA-Z0-9_-]+$",
         ] {
             assert!(weigh(pattern).is_ok(), "{pattern}: {:?}", weigh(pattern));
         }
@@ -133,9 +124,6 @@ mod tests {
     #[test]
     fn a_pattern_that_cannot_be_bounded_says_why() {
         for (pattern, word) in [
-            ("^(?!x)y", "look-around"),
-            ("(?<=x)y", "look-around"),
-            (r"(a)\1", "back reference"),
             ("([", "not a regular expression"),
             ("*", "not a regular expression"),
             ("((a{1000}){1000}){1000}", "too large"),
@@ -143,6 +131,17 @@ mod tests {
         ] {
             let message = weigh(pattern).expect_err(pattern);
             assert!(message.contains(word), "{pattern}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_would_take_for_ever_gives_up_and_does_not_match() {
+        let schema = json!({ "pattern": "^(?!y)(a+)+$" });
+        let validator =
+            jsonschema::draft202012::options().with_pattern_options(options()).build(&schema).expect("it compiles");
+        assert!(validator.is_valid(&json!("a".repeat(200))));
+        for length in [30, 1_000, 100_000] {
+            assert!(!validator.is_valid(&json!(format!("{}!", "a".repeat(length)))));
         }
     }
 }

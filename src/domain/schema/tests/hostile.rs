@@ -160,15 +160,20 @@ fn a_slow_pattern_is_quick_on_a_long_text() {
 }
 
 #[test]
+fn a_pattern_with_look_around_on_thousands_of_texts_comes_to_an_end() {
+    let items = json!({"type": "string", "pattern": "^(?!y)(a+)+$"});
+    let schema = Schema::compile(&json!({"properties": {"x": {"type": "array", "items": items}}})).unwrap();
+    let texts: Vec<String> = (0..10_000).map(|_| format!("{}!", "a".repeat(60))).collect();
+    assert!(!within(Duration::from_secs(20), || schema.validate(&json!({"x": texts}))).is_empty());
+}
+
+#[test]
 fn patterns_are_bounded_one_by_one_and_together() {
-    for (pattern, word) in [("^(?!x)", "look-around"), (r"(a)\1", "back reference"), ("(", "not a regular expression")]
-    {
-        let fault = refusal(&json!({"properties": {"x": {"pattern": pattern}}}));
-        assert_eq!((fault.pointer.as_str(), fault.keyword.as_str()), ("/properties/x/pattern", "pattern"));
-        assert!(fault.message.contains(word), "{fault:?}");
-    }
-    let fault = refusal(&json!({"patternProperties": {"a/(?=b)": {}}}));
-    assert_eq!((fault.pointer.as_str(), fault.keyword.as_str()), ("/patternProperties/a~1(?=b)", "patternProperties"));
+    let fault = refusal(&json!({"properties": {"x": {"pattern": "("}}}));
+    assert_eq!((fault.pointer.as_str(), fault.keyword.as_str()), ("/properties/x/pattern", "pattern"));
+    assert!(fault.message.contains("not a regular expression"), "{fault:?}");
+    let fault = refusal(&json!({"patternProperties": {"a/(b": {}}}));
+    assert_eq!((fault.pointer.as_str(), fault.keyword.as_str()), ("/patternProperties/a~1(b", "patternProperties"));
     let many: Map<String, Value> =
         (0..900).map(|i| (format!("p{i}"), json!({"pattern": format!(r"^{i}\p{{L}}{{1,30}}$")}))).collect();
     let fault = within(Duration::from_secs(20), || refusal(&json!({"properties": many})));
