@@ -1,4 +1,4 @@
-//! Forms without HTTP: opening and drawing one of 300 fields, and what a post of 30 fields costs from the pairs to the changes.
+//! Forms without HTTP: opening and drawing one of 300 fields and one of 500 items, and what a post of 30 fields costs from the pairs to the changes.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -40,6 +40,21 @@ fn of(count: usize) -> (Layout, State) {
     let schema = json!({"type": "object", "required": ["field_0"], "properties": properties});
     let layout = Layout::of(Arc::new(Schema::compile(&schema).expect("a good schema")));
     let changes = diff::create(layout.schema(), Value::Object(record), &mut |_, n| ItemKey(format!("k{n}")));
+    let mut state = State::default();
+    state.apply(&changes, Stamp::new(Hlc::at(1), Author::default(), SaveId(1 << 100)), 1, &|_, _| false);
+    (layout, state)
+}
+
+/// A type with a repeated group, and a record with so many items.
+fn of_items(count: usize) -> (Layout, State) {
+    let item = json!({"type": "object", "required": ["part"], "properties": {
+        "part": {"type": "string"}, "quantity": {"type": "number"}, "unit": {"enum": ["pieces", "litres", "metres"]},
+        "due": {"type": "string", "format": "date"}, "done": {"type": "boolean"}}});
+    let schema = json!({"type": "object", "properties": {"parts": {"type": "array", "items": item}}});
+    let layout = Layout::of(Arc::new(Schema::compile(&schema).expect("a good schema")));
+    let item = |n: usize| json!({"part": format!("Part {n}"), "quantity": n, "unit": "pieces", "done": n % 2 == 0});
+    let record = json!({"parts": (0..count).map(item).collect::<Vec<_>>()});
+    let changes = diff::create(layout.schema(), record, &mut |_, n| ItemKey(format!("k{n}")));
     let mut state = State::default();
     state.apply(&changes, Stamp::new(Hlc::at(1), Author::default(), SaveId(1 << 100)), 1, &|_, _| false);
     (layout, state)
@@ -89,6 +104,10 @@ fn pairs(form: &Form) -> Vec<(String, String)> {
 fn forms(criterion: &mut Criterion) {
     let (layout, state) = of(300);
     criterion.bench_function("open and draw a form of 300 fields", |bencher| {
+        bencher.iter(|| draw(open(&layout, black_box(&state).clone()).1));
+    });
+    let (layout, state) = of_items(500);
+    criterion.bench_function("open and draw a group of 500 items", |bencher| {
         bencher.iter(|| draw(open(&layout, black_box(&state).clone()).1));
     });
     let (layout, state) = of(30);

@@ -21,9 +21,10 @@ use super::posted::{Action, Posted, Verb};
 use super::problems::Problem;
 use super::say::{Heads, Say};
 use super::view::{Control, Head, Input, Node};
+use super::ways;
 use crate::domain::path::{Path, Segment, escape};
 use crate::domain::record::{Document, Keys};
-use crate::domain::schema::{Parts, Shape, Types};
+use crate::domain::schema::{PartId, Parts, Shape, Types};
 use crate::domain::{FieldError, diff, json};
 
 /// How often an object is gone through until its conditions stand still. What goes in circles stays as it is then.
@@ -194,8 +195,8 @@ struct Walk<'a> {
     name: String,
     keys: Keys,
     used: HashSet<&'a str>,
-    /// Where the values begin that one is inside of.
-    open: Vec<Heads>,
+    /// What may come again inside of itself, of each value that one is inside of.
+    open: Vec<Vec<PartId>>,
     unasked: usize,
     /// The next control is the first of what was added.
     focus: bool,
@@ -525,8 +526,16 @@ impl<'a> Walk<'a> {
 
     /// Whether one is inside of the same already, so that drawing it unasked would never end; or far enough in.
     fn is_deep(&self, heads: &Heads) -> bool {
-        let again = self.open.iter().any(|outer| outer.all.iter().any(|id| heads.all.contains(id)));
-        again || self.unasked > UNASKED || self.open.len() >= UNASKED_DEPTH
+        if self.unasked > UNASKED || self.open.len() >= UNASKED_DEPTH {
+            return true;
+        }
+        let own = self.recursive(heads);
+        self.open.iter().any(|outer| outer.iter().any(|id| own.contains(id)))
+    }
+
+    fn recursive(&self, heads: &Heads) -> Vec<PartId> {
+        let closures = heads.all.iter().flat_map(|&head| ways::closure(self.parts, head));
+        closures.filter(|&id| self.parts[id].is_recursive).collect()
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Part {
     pub leads: Vec<Lead>,
     /// What it and all that holds with it leave possible.
     pub types: Types,
+    /// It may come again inside of what it describes.
+    pub is_recursive: bool,
 }
 
 /// From one subschema to another.
@@ -88,7 +90,9 @@ impl Parts {
     /// The schema has passed the check.
     pub(super) fn of(source: &Value) -> Self {
         let document = Document::read(source);
-        let parts: Vec<Part> = (0..document.nodes.len()).map(|id| part(&document, id)).collect();
+        let recursive = document.recursive();
+        let parts: Vec<Part> =
+            recursive.into_iter().enumerate().map(|(id, is_recursive)| part(&document, id, is_recursive)).collect();
         let speaks = |part: &Part| part.words.keys().any(|word| word.starts_with("x-") && *word != "x-enumNames");
         let resource = Resource::from_contents(source.clone());
         let registry = Registry::new().draft(Draft::Draft202012).retriever(NoRetriever).add(HOME, resource);
@@ -168,7 +172,7 @@ fn encoded(pointer: &str) -> String {
     text
 }
 
-fn part(document: &Document, id: NodeId) -> Part {
+fn part(document: &Document, id: NodeId, is_recursive: bool) -> Part {
     let node = &document.nodes[id];
     let holds_parts = |word: &str| APPLICATORS.iter().any(|(name, ..)| *name == word);
     let words = node.schema.as_object().into_iter().flatten().filter(|(word, _)| !holds_parts(word));
@@ -184,5 +188,6 @@ fn part(document: &Document, id: NodeId) -> Part {
         verdict: node.schema.as_bool(),
         leads,
         types: Types::of(document, id),
+        is_recursive,
     }
 }

@@ -1,5 +1,6 @@
 //! Forms as people and programs fill them: drawn as HTML, read back from it, posted.
 
+mod answers;
 mod bad_input;
 mod browser;
 mod decoding;

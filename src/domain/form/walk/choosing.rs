@@ -219,6 +219,7 @@ impl<'a> Walk<'a> {
         let chosen = said.or(of_base).or(unsaid);
         let is_anew = said.is_some() && said != of_base.or(unsaid);
         let label = field.label.clone();
+        self.is_live = true;
         let mut field = field;
         let (required, hint) = (field.required, field.hint.take());
         let walked = match chosen {

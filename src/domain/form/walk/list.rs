@@ -96,7 +96,7 @@ impl<'a> Walk<'a> {
             };
             let mut walked = None;
             let row = self.within(Segment::Item(key.clone()), |walk| {
-                walk.open.push(Heads::default());
+                walk.open.push(Vec::new());
                 let mut done = walk.value(&inner);
                 walk.open.pop();
                 let mut node = done.node.take();

@@ -56,7 +56,8 @@ impl<'a> Walk<'a> {
         let given = if was_opened { Some(Map::new()) } else { self.given(ask, field, &named) };
         let mut built = Built { map: own.clone(), changed: false, answered: false, nodes: Vec::new(), problems };
         let mut fixed: Vec<(&Named, Value)> = Vec::new();
-        self.open.push(ask.heads.clone());
+        let open = self.recursive(ask.heads);
+        self.open.push(open);
         let odd: Vec<&str> = named
             .iter()
             .map(|one| &*one.name)
@@ -316,6 +317,8 @@ impl<'a> Walk<'a> {
         say: &Say<'a>,
         free: Free,
     ) -> Node {
+        // the name decides what is asked for
+        self.is_live |= say.leads("patternProperties");
         let said = Heads::of(free.said);
         let keys: Vec<ItemKey> = (0..there.len()).map(|number| self.maker.key(&self.path, number)).collect();
         let (rows_now, added) = self.row_keys(&keys, &mut built.problems);
@@ -356,7 +359,7 @@ impl<'a> Walk<'a> {
                     is_item: true,
                     is_whole: false,
                 };
-                walk.open.push(Heads::default());
+                walk.open.push(Vec::new());
                 let mut walked = walk.value(&inner);
                 walk.open.pop();
                 // who names a field and leaves it empty means it so, where empty is a value

@@ -28,6 +28,14 @@ pub struct Control {
     pub json: Option<String>,
     /// Of a `select`, radio or checkbox.
     pub is_option: bool,
+    pub is_hidden: bool,
+}
+
+impl Control {
+    /// Not a hidden field.
+    pub fn kind_is_seen(&self) -> bool {
+        !self.is_hidden
+    }
 }
 
 pub struct Page {
@@ -114,6 +122,14 @@ impl Page {
         control.value = text.to_owned();
     }
 
+    /// Sends another value than the form has.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.controls.retain(|control| control.name != name || control.is_hidden);
+        let (name, value) = (name.to_owned(), value.to_owned());
+        let control = Control { name, value, is_sent: true, json: None, is_option: false, is_hidden: false };
+        self.controls.push(control);
+    }
+
     /// Chooses by JSON value; `None` is the option that is no answer. In a group of boxes the others stay.
     pub fn choose(&mut self, name: &str, json: Option<&str>) {
         let boxes = self.is_boxes(name);
@@ -147,7 +163,7 @@ impl Page {
         pairs.push(("_do".into(), action.into()));
         let posted = Posted::read(pairs);
         let action = posted.action().expect("a known button").expect("a button");
-        let form = Form::reshaped(&self.layout, &self.base, &posted, CONTEXT, &action).expect("a list of this form");
+        let form = Form::reshaped(&self.layout, &self.base, &posted, CONTEXT, &action).expect("the form has it");
         self.html = render(form);
         self.controls = controls(&self.html);
     }
@@ -186,7 +202,8 @@ pub fn controls(html: &str) -> Vec<Control> {
         let Some(name) = element.attr("name").filter(|_| is_open) else { continue };
         let mut push = |value: String, is_sent, json: Option<&str>, is_option| {
             let json = json.map(str::to_owned);
-            controls.push(Control { name: name.to_owned(), value, is_sent, json, is_option });
+            let is_hidden = element.attr("type") == Some("hidden");
+            controls.push(Control { name: name.to_owned(), value, is_sent, json, is_option, is_hidden });
         };
         match element.value().name() {
             "textarea" => push(text_of(element).replace('\n', "\r\n"), true, None, false),
