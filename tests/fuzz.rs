@@ -1,4 +1,4 @@
-//! Every decoder that reads what another node wrote, fed with messages that are nearly right.
+//! Every decoder that reads what another node wrote, and the one that reads what a browser posts, fed with messages that are nearly right.
 //!
 //! Nothing may panic, overflow the stack or hold memory out of proportion; and what is accepted is the same after it was
 //! written and read again. Some thousands of inputs for each target in every run of the tests;
@@ -7,6 +7,8 @@
 
 #[path = "fuzz/corpus.rs"]
 mod corpus;
+#[path = "fuzz/forms.rs"]
+mod forms;
 #[path = "fuzz/mutate.rs"]
 mod mutate;
 #[path = "fuzz/run.rs"]
@@ -35,7 +37,7 @@ use run::{Counting, Dice, Taken, run};
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-const TARGETS: u64 = 10;
+const TARGETS: u64 = 11;
 /// What a message may become in these tests.
 const LIMIT: usize = 1 << 20;
 
@@ -439,5 +441,24 @@ fn cursors_names_and_addresses() {
             }
         };
         taken(input.len(), accepted)
+    });
+}
+
+#[test]
+fn forms_that_were_posted() {
+    let forms = forms::Forms::all();
+    let pairs = forms.pairs.clone();
+    let make = move |dice: &mut Dice| {
+        let at = dice.below(pairs.len());
+        let post = forms::mutated(dice, &pairs[at], &pairs);
+        let mut out = vec![at as u8];
+        out.extend(serde_json::to_vec(&post).expect("pairs are written"));
+        out
+    };
+    run("forms", TARGETS, make, move |input| {
+        let pairs: Vec<(String, String)> = serde_json::from_slice(&input[1..]).expect("pairs are read");
+        let accepted = forms.post(usize::from(input[0]), pairs);
+        // a form is drawn for each post, whatever is in it
+        taken(20_000 + input.len(), accepted)
     });
 }
