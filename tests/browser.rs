@@ -378,3 +378,65 @@ async fn the_keyboard_alone_is_enough_and_keeps_its_place() {
     );
     browser.client.clone().close().await.expect("the browser ends");
 }
+
+#[tokio::test]
+async fn an_answer_brings_the_questions_that_follow_and_takes_neither_focus_nor_words() {
+    let Some(browser) = Browser::start().await else { return };
+    let demo = Demo::start();
+    let admin = &demo.people[0];
+    browser.sign_in(&demo.hub, admin).await;
+    let schema = json!({
+        "type": "object", "title": "Visit", "required": ["place"],
+        "properties": {
+            "place": {"type": "string", "title": "Place"},
+            "state": {"title": "State", "enum": ["open", "flooded"]},
+            "contact": {"title": "Contact", "oneOf": [
+                {"title": "Phone", "type": "object", "required": ["phone"], "properties": {"phone": {"type": "string"}}},
+                {"title": "Mail", "type": "object", "required": ["mail"], "properties": {"mail": {"type": "string"}}}]}
+        },
+        "if": {"properties": {"state": {"const": "flooded"}}, "required": ["state"]},
+        "then": {"properties": {"depth": {"type": "number", "title": "Depth"}}}
+    });
+    browser.goto(&format!("{}/types/new", demo.hub)).await.expect("a page");
+    browser.fill("[name='name']", "visit").await;
+    let script = "arguments[0].value = arguments[1]";
+    let area = json!(browser.find("#schema").await);
+    browser.execute(script, vec![area, json!(schema.to_string())]).await.expect("it takes the schema");
+    browser.press("button[data-kind='primary'][name='_do'][value='publish']").await;
+    browser.find("main h1").await;
+
+    browser.goto(&format!("{}/records/visit/new", demo.hub)).await.expect("a page");
+    let questions = |css: &'static str| {
+        let browser = &browser;
+        async move { browser.find_all(Locator::Css(css)).await.expect("a page").len() }
+    };
+    assert_eq!(questions("[name='/depth']").await, 0);
+    browser.press("label:has([name='/state'][data-json='\"flooded\"'])").await;
+    browser.find("[name='/depth']").await;
+    browser.fill("[name='/depth']", "40").await;
+    // where one is, one stays, and what is being typed is not taken away
+    browser.press("label:has([name='/contact#choice'][value='1'])").await;
+    browser.find("[name='/contact/mail']").await;
+    browser.fill("[name='/place']", "Weir 4").await;
+    browser.fill("[name='/contact/mail']", "gate@example.org").await;
+    browser.press("label:has([name='/state'][data-json='\"open\"'])").await;
+    let begun = Instant::now();
+    while questions("[name='/depth']").await > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", browser.text().await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    browser.press("label:has([name='/state'][data-json='\"flooded\"'])").await;
+    let depth = browser.find("[name='/depth']").await.prop("value").await.expect("a field");
+    assert_eq!(depth.as_deref(), Some("40"), "what was typed comes back with the question");
+    for (name, text) in [("/place", "Weir 4"), ("/contact/mail", "gate@example.org")] {
+        let value = browser.find(&format!("[name='{name}']")).await.prop("value").await.expect("a field");
+        assert_eq!(value.as_deref(), Some(text));
+    }
+    browser.press(".dock button[data-kind='primary']").await;
+    let begun = Instant::now();
+    while !browser.text().await.contains("gate@example.org") {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", browser.text().await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    browser.client.clone().close().await.expect("the browser ends");
+}
