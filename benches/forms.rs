@@ -52,7 +52,8 @@ fn of_items(count: usize) -> (Layout, State) {
         "due": {"type": "string", "format": "date"}, "done": {"type": "boolean"}}});
     let schema = json!({"type": "object", "properties": {"parts": {"type": "array", "items": item}}});
     let layout = Layout::of(Arc::new(Schema::compile(&schema).expect("a good schema")));
-    let item = |n: usize| json!({"part": format!("Part {n}"), "quantity": n, "unit": "pieces", "done": n % 2 == 0});
+    let item =
+        |n: usize| json!({"part": format!("Part {n}"), "quantity": n, "unit": "pieces", "done": n.is_multiple_of(2)});
     let record = json!({"parts": (0..count).map(item).collect::<Vec<_>>()});
     let changes = diff::create(layout.schema(), record, &mut |_, n| ItemKey(format!("k{n}")));
     let mut state = State::default();

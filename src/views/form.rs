@@ -317,8 +317,12 @@ impl ControlView<'_> {
             if head.hint.is_some() {
                 write!(out, "{}-hint ", head.id)?;
             }
-            write!(out, "{}-msg\"", head.id)?;
-            if head.message.as_ref().is_some_and(holds_up) {
+            write!(out, "{}-msg", head.id)?;
+            if let Some(also) = &head.also {
+                write!(out, " {also}")?;
+            }
+            out.write_str("\"")?;
+            if head.also.is_some() || head.message.as_ref().is_some_and(holds_up) {
                 out.write_str(" aria-invalid=\"true\"")?;
             }
             Ok(())

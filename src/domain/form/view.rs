@@ -182,6 +182,8 @@ pub struct Head {
     /// Whether to mark it as optional.
     pub optional: bool,
     pub message: Option<Message>,
+    /// The id of a message about what it is in, which has no control of its own: it is told here, too.
+    pub also: Option<String>,
     /// It takes the focus: the first control of what was just added, the group that something was removed from.
     pub focus: bool,
     /// The step of a JSON Pointer that leads to it from what it is in; `None` where it is about the same value.
@@ -374,10 +376,54 @@ impl Form {
             faults.extend(messages.into_iter().map(|message| Fault { target: target.to_owned(), message }));
         });
         if tone == MessageTone::Stop {
+            point(&mut self.nodes, &mut Vec::new());
+            if let Some(first) = first_control(&mut self.nodes).filter(|_| !whole.is_empty()) {
+                first.head.also = Some(format!("fault-{}", self.summary.len() + 1));
+                let target = first.target();
+                whole.iter_mut().for_each(|fault| fault.target.clone_from(&target));
+            }
             self.summary.extend(whole);
             self.summary.extend(faults);
         }
     }
+}
+
+/// What is wrong with a group is told at its first control as well.
+fn point(nodes: &mut [Node], told: &mut Vec<String>) {
+    for node in nodes {
+        let head = node.head();
+        let is_wrong = head.message.as_ref().is_some_and(|message| message.tone == MessageTone::Stop);
+        if let Node::Control(control) = node {
+            if let Some(message) = told.pop().filter(|_| is_asked(control)) {
+                control.head.also = Some(message);
+                told.clear();
+            }
+            continue;
+        }
+        if is_wrong {
+            told.push(format!("{}-msg", head.id));
+        }
+        match node {
+            Node::Control(_) => {}
+            Node::Section(section) => point(&mut section.nodes, told),
+            Node::Chooser(chooser) => point(&mut chooser.nodes, told),
+            Node::Rows(rows) => rows.rows.iter_mut().for_each(|row| point(&mut row.nodes, told)),
+        }
+        told.clear();
+    }
+}
+
+fn is_asked(control: &Control) -> bool {
+    !matches!(control.input, Input::Fixed { .. })
+}
+
+fn first_control(nodes: &mut [Node]) -> Option<&mut Control> {
+    nodes.iter_mut().find_map(|node| match node {
+        Node::Control(control) => is_asked(control).then_some(control),
+        Node::Section(section) => first_control(&mut section.nodes),
+        Node::Chooser(chooser) => first_control(&mut chooser.nodes),
+        Node::Rows(rows) => rows.rows.iter_mut().find_map(|row| first_control(&mut row.nodes)),
+    })
 }
 
 impl Spot<'_> {
