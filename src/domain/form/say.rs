@@ -55,6 +55,8 @@ pub(super) struct Say<'s> {
     pub values: Vec<(PartId, &'static str)>,
     /// Properties that tell branches apart, with what each branch says of them.
     apart: Vec<(String, Vec<PartId>)>,
+    /// What holds may be different with other answers.
+    depends: bool,
 }
 
 /// A property that a form asks for.
@@ -101,6 +103,7 @@ impl<'s> Say<'s> {
             choosers: Vec::new(),
             values: Vec::new(),
             apart: Vec::new(),
+            depends: false,
         };
         let mut open = Vec::new();
         for &head in &heads.all {
@@ -111,6 +114,7 @@ impl<'s> Say<'s> {
             say.settle(next, known, base, choices, &mut open);
             next += 1;
         }
+        say.depends |= say.word("dependentRequired").is_some();
         say
     }
 
@@ -151,6 +155,7 @@ impl<'s> Say<'s> {
         let parts = self.parts;
         match open[next] {
             Open::Condition(id, under) => {
+                self.depends = true;
                 let (Some(condition), Some(known)) = (parts[id].lead("if"), known) else { return };
                 let way = if parts.holds(condition, known) { "then" } else { "else" };
                 if let Some(to) = parts[id].lead(way) {
@@ -158,6 +163,7 @@ impl<'s> Say<'s> {
                 }
             }
             Open::Dependent(id, under) => {
+                self.depends = true;
                 for lead in parts[id].leads_by("dependentSchemas") {
                     if known.and_then(|known| known.get(&*lead.name)).is_some() {
                         self.follow(lead.to, under, open);
@@ -188,6 +194,7 @@ impl<'s> Say<'s> {
             Way::Values => self.values.push((holder, word)),
             Way::Only(branch) => self.follow(branch, under, open),
             Way::Rule => {
+                self.depends = true;
                 let Some(known) = known else { return };
                 let mut holding = can.iter().filter(|&&branch| parts.holds(branch, known));
                 if let (Some(&only), None) = (holding.next(), holding.next()) {
@@ -195,6 +202,7 @@ impl<'s> Say<'s> {
                 }
             }
             Way::Property(name) => {
+                self.depends = true;
                 let said = |branch: PartId| ways::property(parts, branch, &name);
                 let value = known.and_then(|known| known.get(&name));
                 let lists = |branch: &&PartId| {
@@ -209,6 +217,7 @@ impl<'s> Say<'s> {
                 }
             }
             Way::Choose => {
+                self.depends = true;
                 let mut chooser = Chooser { holder, word, branches, possible, chosen: None, under };
                 let is_first = self.choosers.is_empty();
                 chooser.chosen = match choices(&chooser, is_first) {
@@ -459,8 +468,7 @@ impl<'s> Say<'s> {
 
     /// Whether what holds may be different with other answers.
     pub fn is_live(&self) -> bool {
-        const DECIDE: [&str; 3] = ["if", "dependentSchemas", "dependentRequired"];
-        !self.choosers.is_empty() || !self.apart.is_empty() || self.says_any(&DECIDE)
+        self.depends
     }
 
     /// Whether the same holds, and for the same reasons.

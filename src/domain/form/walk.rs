@@ -50,6 +50,7 @@ pub(super) enum Outcome {
 }
 
 /// What came of one value.
+#[derive(Clone)]
 pub(super) struct Walked {
     pub node: Option<Node>,
     pub outcome: Outcome,
@@ -304,15 +305,18 @@ impl<'a> Walk<'a> {
         self.unasked += usize::from(ask.base.is_none());
         let choices = self.choices();
         let inferred: super::say::Choices = &|_, _| None;
+        let mut say = Say::gather(self.parts, ask.heads, ask.base, ask.base, &choices);
+        let mut memo = Memo::new();
+        if !say.is_live() {
+            return self.body(ask, &mut Turn { say: &say, was: None, known: ask.base, memo: &mut memo });
+        }
         let mut known = ask.base.cloned();
-        let mut say = Say::gather(self.parts, ask.heads, known.as_ref(), ask.base, &choices);
         if known.is_none() && say.is_object() {
             known = Some(Value::Object(Map::new()));
             say = Say::gather(self.parts, ask.heads, known.as_ref(), ask.base, &choices);
         }
         // what held for the value as it was shown
         let was = ask.base.map(|base| Say::gather(self.parts, ask.heads, Some(base), Some(base), inferred));
-        let mut memo = Memo::new();
         for round in 1.. {
             let mut turn = Turn { say: &say, was: was.as_ref(), known: known.as_ref(), memo: &mut memo };
             let mut walked = self.body(ask, &mut turn);

@@ -1,5 +1,7 @@
 //! Objects: their properties in order, what chosen branches add, and rows for properties whose names nobody knows beforehand.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::super::field::Field;
@@ -19,8 +21,8 @@ use crate::domain::path::{ItemKey, Segment, escape};
 use crate::domain::schema::{Shape, Types};
 
 /// An object, put together.
-struct Built {
-    map: Map<String, Value>,
+struct Built<'v> {
+    map: Cow<'v, Map<String, Value>>,
     changed: bool,
     /// Whether somebody, or a default that was shown, gave it an answer.
     answered: bool,
@@ -54,7 +56,7 @@ impl<'a> Walk<'a> {
         let mut named = say.named(known);
         self.rename(&mut named, say);
         let given = if was_opened { Some(Map::new()) } else { self.given(ask, field, &named) };
-        let mut built = Built { map: own.clone(), changed: false, answered: false, nodes: Vec::new(), problems };
+        let mut built = Built { map: Cow::Borrowed(own), changed: false, answered: false, nodes: Vec::new(), problems };
         let mut fixed: Vec<(&Named, Value)> = Vec::new();
         let open = self.recursive(ask.heads);
         self.open.push(open);
@@ -96,21 +98,24 @@ impl<'a> Walk<'a> {
                 Outcome::Is(value) => {
                     built.answered = true;
                     built.changed = true;
-                    built.map.insert(property.name.clone(), value.clone());
+                    built.map.to_mut().insert(property.name.clone(), value.clone());
                 }
                 Outcome::Implied(value) => {
                     built.changed = true;
-                    built.map.insert(property.name.clone(), value.clone());
+                    built.map.to_mut().insert(property.name.clone(), value.clone());
                 }
-                Outcome::Absent => built.changed |= built.map.shift_remove(&property.name).is_some(),
+                Outcome::Absent => built.changed |= remove(&mut built.map, &property.name),
             }
             fixed.extend(constant.map(|constant| (property, constant)));
-            built.problems.extend(walked.problems.iter().cloned());
-            if let Some(mut node) = walked.node.clone() {
+            if say.is_live() {
+                let known = (property.heads.clone(), property.required, walked.clone());
+                turn.memo.insert(property.name.clone(), known);
+            }
+            built.problems.extend(walked.problems);
+            if let Some(mut node) = walked.node {
                 node.head_mut().step = Some(escape(&property.name));
                 built.nodes.push((property.under, node));
             }
-            turn.memo.insert(property.name.clone(), (property.heads.clone(), property.required, walked));
         }
         self.vanished(&mut built, own, &named, turn, anew);
         self.others(&mut built, own, &named, say);
@@ -121,7 +126,7 @@ impl<'a> Walk<'a> {
             let must = built.changed && (property.required || (anew && built.map.contains_key(name)));
             let begins = (was.is_none() || ask.fresh) && !built.map.contains_key(name);
             if begins || (anew && property.under.is_some() && differs) || (must && differs) {
-                built.map.insert(name.clone(), constant);
+                built.map.to_mut().insert(name.clone(), constant);
                 built.changed = true;
             }
         }
@@ -129,15 +134,15 @@ impl<'a> Walk<'a> {
         built.changed |= chose || was_opened;
         let nodes = self.assemble(&mut built, say, field);
         let Built { map, changed, answered, problems, .. } = built;
-        let partial = Some(map.clone());
+        let partial = say.is_live().then(|| map.clone().into_owned());
         let outcome = match was {
-            None if answered || ask.is_item && self.path.is_root() => Outcome::Is(Value::Object(map)),
+            None if answered || ask.is_item && self.path.is_root() => Outcome::Is(Value::Object(map.into_owned())),
             None if (field.required || ask.required) && ask.fresh && !ask.is_item => {
-                Outcome::Implied(Value::Object(map))
+                Outcome::Implied(Value::Object(map.into_owned()))
             }
             None => Outcome::Keep,
             Some(_) if !changed => Outcome::Keep,
-            Some(_) if answered || ask.required || ask.is_item => Outcome::Is(Value::Object(map)),
+            Some(_) if answered || ask.required || ask.is_item => Outcome::Is(Value::Object(map.into_owned())),
             Some(_) => Outcome::Absent,
         };
         let node = match nodes {
@@ -265,7 +270,7 @@ impl<'a> Walk<'a> {
             let closures = before.heads.all.iter().flat_map(|&head| ways::closure(self.parts, head));
             let mut words = closures.filter_map(|id| self.parts[id].word("x-keep-when-hidden"));
             if !words.any(|word| word == &Value::Bool(true)) {
-                built.changed |= built.map.shift_remove(&before.name).is_some();
+                built.changed |= remove(&mut built.map, &before.name);
             }
         }
     }
@@ -326,7 +331,7 @@ impl<'a> Walk<'a> {
         let marker = (rows::marker(&self.name), rows::written(&rows_now));
         for (key, (name, _)) in keys.iter().zip(there) {
             if is_drawn && !rows_now.contains(key) {
-                built.changed |= built.map.shift_remove(*name).is_some();
+                built.changed |= remove(&mut built.map, name);
             }
         }
         let (most, least) = (say.most("maxProperties"), say.least("minProperties"));
@@ -412,12 +417,12 @@ impl<'a> Walk<'a> {
                 continue;
             }
             if let Some((before, _)) = own.filter(|(own, _)| **own != name || outcome == Outcome::Absent) {
-                built.map.shift_remove(before);
+                remove(&mut built.map, before);
             }
             built.changed = true;
             match value {
                 Some(value) => {
-                    built.map.insert(name, value);
+                    built.map.to_mut().insert(name, value);
                 }
                 None if own.is_none() => {
                     let message = format!("Enter a value for \u{201c}{name}\u{201d}, or remove it.");
@@ -515,6 +520,10 @@ fn empty(node: &Node) -> Option<Value> {
         Node::Control(Control { input: Input::Lines { is_json: false, .. }, .. }) => Some(Value::String(String::new())),
         Node::Control(_) => None,
     }
+}
+
+fn remove(map: &mut Cow<Map<String, Value>>, name: &str) -> bool {
+    map.contains_key(name) && map.to_mut().shift_remove(name).is_some()
 }
 
 /// Whether two names of properties are one on the way from a browser.
