@@ -225,8 +225,6 @@ async fn hostile_schemas_are_refused_at_their_place_and_make_no_type() {
         (object(json!({ "$ref": format!("{}/api/v1/types", hub.base) })), "/properties/a/$ref"),
         (object(json!({ "$ref": "file:///etc/passwd" })), "/properties/a/$ref"),
         (object(json!({ "$ref": "#/$defs/none" })), "/properties/a/$ref"),
-        (pattern("(?=a)b"), place),
-        (pattern("(a)\\1"), place),
         (pattern("(a{1000}){1000}"), place),
         (pattern("["), place),
         (pattern(&"x".repeat(5_000)), place),
@@ -245,7 +243,7 @@ async fn hostile_schemas_are_refused_at_their_place_and_make_no_type() {
     }
     assert_eq!(everything(&hub).await, before);
     // what backtracks elsewhere is quick here
-    for (at, slow) in ["(a+)+$", "(a|aa)+$", "((((a*)*)*)*)*b"].into_iter().enumerate() {
+    for (at, slow) in ["(a+)+$", "(a|aa)+$", "((((a*)*)*)*)*b", "^(?!y)(a+)+$"].into_iter().enumerate() {
         let name = format!("slow-{at}");
         hub.post("/types", &json!({ "name": name, "schema": pattern(slow) })).await.expect(201);
         let begun = std::time::Instant::now();
